@@ -1,0 +1,148 @@
+/**
+ * The process host port: starts the tasks of jobs on this node, finds them again, signals them, and says how they
+ * ended. The real one is the job shell with its launcher and shims (DESIGN section 2); tasks outlive everything
+ * above them. A rank's part of a job (here: a *part*) is named by job and attempt.
+ */
+
+export interface PartKey {
+	readonly id: bigint;
+	/** From 1; a job that is run again gets the next one. */
+	readonly attempt: number;
+}
+
+/** `id.attempt` in decimal: the name of a part in messages, directories and cgroups. */
+export function partName({id, attempt}: PartKey): string {
+	return `${id}.${attempt}`;
+}
+
+/** What a part needs to run. It is written to the part's directory before the first process starts. */
+export interface LaunchSpec extends PartKey {
+	readonly argv: readonly string[];
+	/** The environment of all tasks; the host adds the `COPPICE_TASK_*` variables of each. */
+	readonly env: Readonly<Record<string, string>>;
+	readonly cwd: string;
+	/** The tasks of this rank, as ranks within the job, ascending. */
+	readonly tasks: readonly number[];
+	/** Time limit in milliseconds from the start of the first task; 0: none. */
+	readonly durationMs: number;
+	/** From SIGTERM (or SIGALRM at the time limit) to SIGKILL. */
+	readonly killTimeoutMs: number;
+	/** Where stdout goes: a path (made absolute, templates expanded, `{{taskid}}` left) or null: the spool. */
+	readonly stdout: string | null;
+	readonly stderr: string | null;
+	/** All that is needed to register the job again from disk alone; opaque to the host, JSON. */
+	readonly record: string;
+}
+
+/** A task's end. */
+export interface TaskEnd {
+	readonly task: number;
+	/** The raw POSIX wait status, or null: unknown, because the task's shim died. */
+	readonly waitStatus: number | null;
+	/** Wall time in epoch milliseconds at which the task ended (for an unknown one: at which this was noticed). */
+	readonly endMs: number;
+	/** Why the task could not be started, as a person reads it; its wait status is then 126 or 127. */
+	readonly error?: string;
+}
+
+export interface TaskStart {
+	readonly task: number;
+	readonly pid: number;
+	/** Field 22 of /proc/PID/stat, in clock ticks since boot: with pid and boot id it names the process. */
+	readonly startTicks: number;
+	readonly startMs: number;
+}
+
+/** What happened to a part; `seq` counts from 1 in each part, without gaps, and survives every restart. */
+export type PartReport = PartKey & {readonly seq: number; readonly atMs: number} & (
+		| {readonly kind: 'started'; readonly tasks: readonly TaskStart[]}
+		/** Something went wrong, or the time limit was reached; `severity` 0 ends the job (RFC 21). */
+		| {
+				readonly kind: 'exception';
+				readonly type: 'timeout' | 'exec' | 'supervisor-lost';
+				readonly severity: number;
+				readonly note: string;
+		  }
+		/** All tasks have ended and the cgroup is empty: the resources are free. Always the last report. */
+		| {readonly kind: 'exited'; readonly tasks: readonly TaskEnd[]}
+	);
+
+/** One part as found on this node by its directory, its cgroup and the shell together. */
+export interface InventoryEntry extends PartKey {
+	/** `launching`: nothing was started so far. */
+	readonly state: 'launching' | 'running' | 'exited';
+	/** Every report of this part so far, ascending by `seq`. */
+	readonly reports: readonly PartReport[];
+	/** The boot in which the part was launched. */
+	readonly bootId: string;
+	/** `LaunchSpec.record`, as it was given. */
+	readonly record: string;
+}
+
+export interface Inventory {
+	readonly bootId: string;
+	readonly parts: readonly InventoryEntry[];
+	/** The highest job id that any directory on this node has carried, or 0n. */
+	readonly highestJobId: bigint;
+}
+
+export interface HostAttributes {
+	readonly shellPid: number | null;
+	readonly launcherPid: number | null;
+	/** The cgroup below which this rank's parts live, as an absolute path, or '' without cgroups. */
+	readonly jobCgroup: string;
+	/** `cgroup2`, or what replaces it. */
+	readonly tracking: string;
+}
+
+export interface OutputChunk {
+	/** At most the asked number of bytes, from the asked offset. Empty: nothing there yet, or the end. */
+	readonly data: Uint8Array;
+	/** True when no byte will ever follow the ones returned. */
+	readonly eof: boolean;
+}
+
+export type OutputStream = 'stdout' | 'stderr';
+
+export interface ProcessHost {
+	/** Called for each new report, in order of `seq` within a part; may repeat reports after a reconnect. */
+	onReport: (report: PartReport) => void;
+	/**
+	 * Called when contact with the supervisor was lost and found again without a restart of ours (the job shell
+	 * was replaced): what was launched or terminated must be compared with a new inventory.
+	 */
+	onReset: () => void;
+	/**
+	 * All parts on this node. Starts the supervisor when directories of parts are there and none runs.
+	 * Rejects with a `SystemError` (ETIMEDOUT, naming the supervisor's pid) when it does not answer in 30 s.
+	 */
+	inventory(): Promise<Inventory>;
+	/** Starts a part. Idempotent: tasks that were claimed before are never started again. */
+	launch(spec: LaunchSpec): void;
+	/**
+	 * Ends a part: `signum` to its tasks now, SIGKILL to all that is left after the part's kill timeout; also
+	 * takes the claims of tasks that were not started. Idempotent, resumed by the host after its restart; ends with
+	 * an `exited` report, at once for a part that nobody knows (with an empty `tasks`).
+	 */
+	terminate(key: PartKey, signum: number): void;
+	/** Sends one signal to all tasks. Rejects with ESRCH when none of them is alive. */
+	signal(key: PartKey, signum: number): Promise<void>;
+	/** The end of the part is known to the root: its directory and cgroup may go. Idempotent. */
+	forget(key: PartKey): void;
+	/**
+	 * Bytes of what a task wrote, from `offset`. Works without the supervisor and after the end of the task, until
+	 * `forget`. Rejects with ENOENT when the part or the task is not here.
+	 */
+	readOutput(
+		key: PartKey,
+		task: number,
+		stream: OutputStream,
+		offset: number,
+		bytesMax: number,
+	): Promise<OutputChunk>;
+	/** The part's own eventlog (RFC 50 in RFC 18 form: JSON lines), or '' when there is none (yet). */
+	readEventlog(key: PartKey): Promise<string>;
+	attributes(): HostAttributes;
+	/** Drops contact; tasks and supervisor go on. With `stop` the supervisor ends too, once it has no part left. */
+	close(options: {readonly stop: boolean}): Promise<void>;
+}
