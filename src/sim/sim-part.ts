@@ -1,0 +1,290 @@
+/**
+ * One part on a simulated node: its tasks, reports, time limit and escalation. Invariant: reports are numbered
+ * without gaps, and `exited` is the last.
+ */
+
+import type {Clock, Timer} from '../ports/clock.ts';
+import type {
+	InventoryEntry,
+	LaunchSpec,
+	OutputChunk,
+	OutputStream,
+	PartReport,
+	TaskEnd,
+} from '../ports/process-host.ts';
+import {scriptOf, type TaskScript} from './task-script.ts';
+
+/** What a part needs of its node. */
+export interface PartSite {
+	readonly clock: Clock;
+	readonly bootId: string;
+	readonly latencyMs: number;
+	readonly starts: string[];
+	takePid(): number;
+	whenUp(action: () => void): void;
+	deliver(report: PartReport): void;
+}
+
+interface SimTask {
+	readonly task: number;
+	readonly script: TaskScript;
+	pid: number;
+	startMs: number;
+	startMonotonicMs: number;
+	state: 'new' | 'alive' | 'ended';
+	hasShim: boolean;
+	/** When it ended, by the monotonic clock: what would have been written later never was. */
+	endMonotonicMs: number;
+	end: TaskEnd | null;
+	timer: Timer | null;
+}
+
+/** A report without its part, number and time, which `#report` adds. */
+type Fact = PartReport extends infer R
+	? R extends PartReport
+		? Omit<R, 'id' | 'attempt' | 'seq' | 'atMs'>
+		: never
+	: never;
+
+const SIGNALS_WITHOUT_EFFECT: readonly number[] = [0, 17, 18, 19, 20, 23, 28];
+const SIGALRM = 14;
+const SIGKILL = 9;
+
+export class SimPart {
+	readonly spec: LaunchSpec;
+	readonly reports: PartReport[] = [];
+	readonly #site: PartSite;
+	readonly #bootId: string;
+	readonly #tasks: SimTask[];
+	#isStarted = false;
+	#isEnding = false;
+	#killTimer: Timer | null = null;
+	#limitTimer: Timer | null = null;
+
+	constructor(
+		site: PartSite,
+		spec: LaunchSpec,
+		script: ((spec: LaunchSpec, task: number) => TaskScript | undefined) | undefined,
+	) {
+		this.spec = spec;
+		this.#site = site;
+		this.#bootId = site.bootId;
+		this.#tasks = spec.tasks.map(task => ({
+			task,
+			script: script?.(spec, task) ?? scriptOf(spec.argv),
+			pid: 0,
+			startMs: 0,
+			startMonotonicMs: 0,
+			state: 'new',
+			hasShim: true,
+			endMonotonicMs: Infinity,
+			end: null,
+			timer: null,
+		}));
+	}
+
+	get aliveTasks(): number {
+		return this.#tasks.filter(task => task.state === 'alive').length;
+	}
+
+	/** Whether it may be forgotten: it has exited, or it is of an earlier boot. */
+	get isOver(): boolean {
+		return this.reports.at(-1)?.kind === 'exited' || this.#bootId !== this.#site.bootId;
+	}
+
+	launch(): void {
+		// Without a shell the shims that were asked for still start; only the report waits for the next one.
+		this.#site.clock.setTimer(this.#site.latencyMs, () => this.#start());
+	}
+
+	refuse(reason: string): void {
+		this.#isStarted = true;
+		for (const task of this.#tasks) task.state = 'ended';
+		this.#report({kind: 'exception', type: 'exec', severity: 0, note: reason});
+		this.#report({kind: 'exited', tasks: []});
+	}
+
+	terminate(signum: number): void {
+		const last = this.reports.at(-1);
+		if (last?.kind === 'exited') return this.#site.deliver(last);
+		if (this.#bootId !== this.#site.bootId) return this.#concludeAfterReboot();
+		if (!this.#isStarted) {
+			// The claims of its tasks are taken, so they never start.
+			this.#isStarted = true;
+			for (const task of this.#tasks) task.state = 'ended';
+			this.#report({kind: 'exited', tasks: []});
+			return;
+		}
+		this.#escalate(signum);
+	}
+
+	/** Sends a signal to every task; the number of tasks that were alive. */
+	signal(signum: number): number {
+		const alive = this.#tasks.filter(task => task.state === 'alive');
+		for (const task of alive) this.#signalTask(task, signum);
+		return alive.length;
+	}
+
+	signalTask(task: number, signum: number): void {
+		const found = this.#tasks.find(candidate => candidate.task === task);
+		if (found?.state === 'alive') this.#signalTask(found, signum);
+	}
+
+	loseShim(task: number): void {
+		const found = this.#tasks.find(candidate => candidate.task === task);
+		if (found?.state !== 'alive' || !found.hasShim) return;
+		found.hasShim = false;
+		this.#site.whenUp(() => {
+			if (this.reports.at(-1)?.kind === 'exited') return;
+			const note = `the shim of task ${task} died: its exit status is lost`;
+			this.#report({kind: 'exception', type: 'supervisor-lost', severity: 1, note});
+		});
+	}
+
+	powerOff(): void {
+		for (const task of this.#tasks) {
+			task.timer?.cancel();
+			if (task.state === 'alive') task.endMonotonicMs = this.#site.clock.monotonicMs();
+			task.state = 'ended';
+		}
+		this.#isStarted = true;
+		this.#limitTimer?.cancel();
+		this.#killTimer?.cancel();
+		const ends = this.#tasks.map(task => task.end).filter(end => end !== null);
+		if (ends.length === this.#tasks.length && this.reports.at(-1)?.kind !== 'exited')
+			this.#report({kind: 'exited', tasks: ends});
+	}
+
+	entry(): InventoryEntry {
+		const exited = this.reports.at(-1)?.kind === 'exited';
+		const started = this.reports.some(report => report.kind === 'started');
+		return {
+			id: this.spec.id,
+			attempt: this.spec.attempt,
+			state: exited ? 'exited' : started ? 'running' : 'launching',
+			reports: [...this.reports],
+			bootId: this.#bootId,
+			record: this.spec.record,
+		};
+	}
+
+	output(
+		task: number,
+		stream: OutputStream,
+		{offset, bytesMax}: {readonly offset: number; readonly bytesMax: number},
+	): OutputChunk {
+		const found = this.#tasks.find(candidate => candidate.task === task);
+		if (found === undefined || this.spec[stream] !== null) return {data: new Uint8Array(0), eof: true};
+		const nowMs = Math.min(this.#site.clock.monotonicMs(), found.endMonotonicMs);
+		const text = (found.script.output ?? [])
+			.filter(part => part.stream === stream && found.startMonotonicMs + part.afterMs <= nowMs)
+			.map(part => part.text)
+			.join('');
+		const bytes = found.pid === 0 ? new Uint8Array(0) : new TextEncoder().encode(text);
+		const data = bytes.subarray(offset, offset + bytesMax);
+		return {data, eof: found.state === 'ended' && offset + data.length >= bytes.length};
+	}
+
+	#start(): void {
+		if (this.#isStarted) return;
+		this.#isStarted = true;
+		const {clock} = this.#site;
+		const startMonotonicMs = clock.monotonicMs();
+		for (const task of this.#tasks) {
+			this.#site.starts.push(`${this.spec.id}.${this.spec.attempt}/${task.task}`);
+			task.pid = this.#site.takePid();
+			task.startMs = Math.round(clock.epochMs());
+			task.startMonotonicMs = startMonotonicMs;
+			task.state = 'alive';
+		}
+		this.#site.whenUp(() => {
+			this.#report({
+				kind: 'started',
+				tasks: this.#tasks.map(({task, pid, startMs}) => ({
+					task,
+					pid,
+					startTicks: Math.floor(startMonotonicMs / 10),
+					startMs,
+				})),
+			});
+		});
+		for (const task of this.#tasks) {
+			const {durationMs, waitStatus} = task.script;
+			if (durationMs !== Infinity) task.timer = clock.setTimer(durationMs, () => this.#end(task, waitStatus));
+		}
+		if (this.spec.durationMs > 0)
+			this.#limitTimer = clock.setTimer(this.spec.durationMs, () => this.#site.whenUp(() => this.#expire()));
+	}
+
+	#expire(): void {
+		if (this.#isEnding || this.aliveTasks === 0) return;
+		this.#report({
+			kind: 'exception',
+			type: 'timeout',
+			severity: 0,
+			note: 'resource allocation expired',
+		});
+		this.#escalate(SIGALRM);
+	}
+
+	#escalate(signum: number): void {
+		if (!this.#isEnding) {
+			this.#isEnding = true;
+			this.#limitTimer?.cancel();
+			this.#killTimer = this.#site.clock.setTimer(this.spec.killTimeoutMs, () =>
+				this.#site.whenUp(() => this.signal(SIGKILL)),
+			);
+		}
+		this.signal(signum);
+	}
+
+	#signalTask(task: SimTask, signum: number): void {
+		if (SIGNALS_WITHOUT_EFFECT.includes(signum)) return;
+		if (signum !== SIGKILL && task.script.ignores?.includes(signum) === true) return;
+		const trapped = signum === SIGKILL ? undefined : task.script.traps?.get(signum);
+		this.#end(task, trapped ?? signum);
+	}
+
+	#end(task: SimTask, waitStatus: number): void {
+		if (task.state !== 'alive') return;
+		task.timer?.cancel();
+		task.state = 'ended';
+		task.endMonotonicMs = this.#site.clock.monotonicMs();
+		const {error} = task.script;
+		task.end = {
+			task: task.task,
+			waitStatus: task.hasShim ? waitStatus : null,
+			endMs: Math.round(this.#site.clock.epochMs()),
+			...(error === undefined ? {} : {error}),
+		};
+		if (this.aliveTasks > 0) return;
+		this.#limitTimer?.cancel();
+		this.#killTimer?.cancel();
+		this.#site.clock.setTimer(this.#site.latencyMs, () => this.#site.whenUp(() => this.#conclude()));
+	}
+
+	#conclude(): void {
+		if (this.#bootId !== this.#site.bootId || this.reports.at(-1)?.kind === 'exited') return;
+		this.#report({
+			kind: 'exited',
+			tasks: this.#tasks.map(task => task.end).filter(end => end !== null),
+		});
+	}
+
+	/** Ends a part of an earlier boot: what has no exit status now will never have one. */
+	#concludeAfterReboot(): void {
+		const endMs = Math.round(this.#site.clock.epochMs());
+		const tasks = this.#tasks
+			.filter(task => task.pid !== 0)
+			.map(task => task.end ?? {task: task.task, waitStatus: null, endMs});
+		this.#report({kind: 'exited', tasks});
+	}
+
+	#report(fact: Fact): void {
+		const {id, attempt} = this.spec;
+		const atMs = Math.round(this.#site.clock.epochMs());
+		const report: PartReport = {id, attempt, seq: this.reports.length + 1, atMs, ...fact};
+		this.reports.push(report);
+		this.#site.deliver(report);
+	}
+}
