@@ -1,0 +1,128 @@
+/**
+ * Turns the effects that are derived from states into performed ones: each once in a boot, again after its rank
+ * was reconciled anew, never before the facts behind it are durable, and not at all when it is no longer wanted by the
+ * time it could leave.
+ */
+import type {Effect, EffectKind} from '../machines/effects.ts';
+import type {Performer} from '../services/core.ts';
+
+export interface EffectRunnerOptions {
+	/** The gate. */
+	readonly leave: (run: () => void) => void;
+	/** Posts a fact that follows from a state by rule. */
+	readonly advance: (fact: Extract<Effect, {kind: 'advance'}>['fact']) => void;
+}
+
+export class EffectRunner {
+	readonly #options: EffectRunnerOptions;
+	readonly #performers = new Map<EffectKind, Performer<Effect>>();
+	/** What each entity wants at present, by entity and effect key. */
+	readonly #wanted = new Map<string, Map<string, Effect>>();
+	readonly #reconciled = new Set<number>();
+	/** False during a replay: effects are only noted. */
+	#isLive = false;
+
+	constructor(options: EffectRunnerOptions) {
+		this.#options = options;
+	}
+
+	register(kind: EffectKind, performer: Performer<Effect>): void {
+		if (this.#performers.has(kind)) throw new Error(`two performers for ${kind}`);
+		this.#performers.set(kind, performer);
+	}
+
+	/** The replay is over: performs all that is wanted. */
+	goLive(): void {
+		this.#isLive = true;
+		for (const effects of [...this.#wanted.values()]) {
+			for (const effect of effects.values()) this.#issue(effect);
+		}
+	}
+
+	/** Takes note of what `entity` wants now. */
+	update(entity: string, effects: readonly Effect[]): void {
+		const before = this.#wanted.get(entity);
+		if (effects.length === 0 && before === undefined) return;
+		const now = new Map(effects.map(effect => [effect.key, effect]));
+		if (now.size === 0) this.#wanted.delete(entity);
+		else this.#wanted.set(entity, now);
+		for (const [key, effect] of before ?? []) {
+			if (!now.has(key) && this.#isLive) this.#performers.get(effect.kind)?.withdraw?.(effect);
+		}
+		if (!this.#isLive) return;
+		for (const [key, effect] of now) {
+			if (before?.has(key) !== true) this.#issue(effect);
+		}
+	}
+
+	/** Performs the last effects of an entity that is leaving memory; they are never withdrawn. */
+	last(effects: readonly Effect[]): void {
+		if (!this.#isLive) return;
+		for (const effect of effects) {
+			if ('rank' in effect && !this.#reconciled.has(effect.rank)) continue; // The inventory will ask again.
+			this.#options.leave(() => this.#performers.get(effect.kind)?.perform(effect));
+		}
+	}
+
+	isReconciled(rank: number): boolean {
+		return this.#reconciled.has(rank);
+	}
+
+	reconciled(rank: number): void {
+		this.#reconciled.add(rank);
+		for (const effects of [...this.#wanted.values()]) {
+			for (const effect of effects.values()) {
+				if ('rank' in effect && effect.rank === rank) this.#issue(effect);
+			}
+		}
+	}
+
+	unreconciled(rank: number): void {
+		this.#reconciled.delete(rank);
+	}
+
+	/** Performs effects of one kind again, whose performer lost what it was told. */
+	again(kind: EffectKind): void {
+		for (const effects of [...this.#wanted.values()]) {
+			for (const effect of effects.values()) if (effect.kind === kind) this.#issue(effect);
+		}
+	}
+
+	#issue(effect: Effect): void {
+		if (effect.kind === 'advance') {
+			this.#options.advance(effect.fact);
+			return;
+		}
+		const performer = this.#performers.get(effect.kind);
+		if (effect.kind === 'alloc') {
+			// The scheduler's queue is part of this process: nothing leaves, so nothing waits.
+			performer?.perform(effect);
+			return;
+		}
+		if ('rank' in effect && !this.#reconciled.has(effect.rank)) return;
+		this.#options.leave(() => {
+			if (this.#isWanted(effect)) performer?.perform(effect);
+		});
+	}
+
+	#isWanted(effect: Effect): boolean {
+		if ('rank' in effect && !this.#reconciled.has(effect.rank)) return false;
+		for (const entity of entitiesOf(effect)) if (this.#wanted.get(entity)?.has(effect.key) === true) return true;
+		return false;
+	}
+}
+
+/** The names under which a job's and a part's effects are kept. */
+export function jobEntity(id: bigint): string {
+	return `j${id}`;
+}
+
+export function partEntity(key: string): string {
+	return `p${key}`;
+}
+
+function entitiesOf(effect: Effect): readonly string[] {
+	if (!('id' in effect)) return [];
+	const job = jobEntity(effect.id);
+	return 'attempt' in effect ? [job, partEntity(`${effect.id}.${effect.attempt}`)] : [job];
+}

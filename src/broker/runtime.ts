@@ -1,0 +1,206 @@
+/**
+ * The core at work: one way leads from a fact to the world (DESIGN section 3).
+ *
+ *     post → apply (pure) → append (group commit) → durable (fsync) → effects, replies
+ *
+ * The same `applyFact` and the same `effectsOf` serve a live broker and a replay; there is no second reading of the log.
+ */
+import {DurableState, isDurable, type AnyFact, type Change, type StateRow} from '../machines/durable-state.ts';
+import {effectsOfJob, effectsOfPart, type Effect, type EffectKind} from '../machines/effects.ts';
+import {IllegalFactError} from '../machines/machine.ts';
+import {SystemError} from '../formats/errno.ts';
+import type {Clock} from '../ports/clock.ts';
+import type {Random} from '../ports/random.ts';
+import type {Core, FactBody, Performer, PerformerOf, Severity} from '../services/core.ts';
+import type {EventLog} from '../store/event-log.ts';
+import {EffectRunner, jobEntity, partEntity} from './effect-runner.ts';
+
+export interface RuntimeOptions {
+	readonly log: EventLog;
+	readonly clock: Clock;
+	readonly random: Random;
+	readonly rank: number;
+	/** A line for people. */
+	readonly report: (severity: Severity, message: string) => void;
+	/** A snapshot is written after so many facts. @default 20,000 */
+	readonly snapshotFacts?: number;
+}
+
+interface Posting {
+	readonly fact: FactBody;
+	readonly rows: readonly StateRow[];
+}
+
+export class Runtime implements Core {
+	readonly clock: Clock;
+	readonly random: Random;
+	readonly rank: number;
+	readonly #log: EventLog;
+	readonly #report: RuntimeOptions['report'];
+	readonly #runner: EffectRunner;
+	readonly #listeners = new Set<(change: Change) => void>();
+	readonly #snapshotFacts: number;
+	#state = new DurableState();
+	#snapshotSeq = 0;
+	/** Facts that were posted while another one was being posted. */
+	#pending: Posting[] | null = null;
+	#refusal: string | null = null;
+
+	constructor(options: RuntimeOptions) {
+		const {log, clock, random, rank, report, snapshotFacts = 20_000} = options;
+		this.#log = log;
+		this.clock = clock;
+		this.random = random;
+		this.rank = rank;
+		this.#report = report;
+		this.#snapshotFacts = snapshotFacts;
+		this.#runner = new EffectRunner({
+			leave: run => this.leave(run),
+			advance: fact => this.post(fact),
+		});
+		log.onSeal = seq => this.#snapshotAt(seq);
+	}
+
+	get state(): DurableState {
+		return this.#state;
+	}
+
+	get refusal(): string | null {
+		return this.#refusal;
+	}
+
+	/** From now on durable facts are refused with EROFS and this reason. */
+	refuse(reason: string): void {
+		this.#refusal = reason;
+	}
+
+	/**
+	 * Rebuilds the state from the newest snapshot and the log after it. Effects are derived, and performed by
+	 * `goLive`. A fact that its job can't take sets the job aside; damage of the log ends the replay where it begins.
+	 */
+	async replay(): Promise<{readonly facts: number; readonly setAside: number}> {
+		const {snapshot} = this.#log;
+		let fromSeq = this.#log.base;
+		if (snapshot !== null) {
+			try {
+				this.#state = DurableState.decode(snapshot.bytes);
+				fromSeq = snapshot.seq + 1;
+				this.#snapshotSeq = snapshot.seq;
+			} catch (error) {
+				this.#report('warning', `snapshot at ${snapshot.seq} is not used: ${String(error)}`);
+			}
+		}
+		const before = this.#state.lost.size;
+		let facts = 0;
+		for await (const record of this.#log.read({fromSeq})) {
+			for (const [index, fact] of record.facts.entries()) {
+				replayFact(this.#state, fact as AnyFact, record.seq + index);
+				facts += 1;
+			}
+		}
+		for (const {context} of this.#state.jobs.values()) this.#derive(context.id);
+		for (const key of this.#state.parts.keys()) this.#derivePart(key);
+		return {facts, setAside: this.#state.lost.size - before};
+	}
+
+	/** The replay is over and the services stand: performs what the state asks for. */
+	goLive(): void {
+		this.#runner.goLive();
+	}
+
+	post(fact: FactBody, rows: readonly StateRow[] = []): void {
+		if (this.#pending !== null) {
+			this.#pending.push({fact, rows});
+			return;
+		}
+		this.#pending = [];
+		try {
+			this.#postOne({fact, rows});
+			for (let next = this.#pending.shift(); next !== undefined; next = this.#pending.shift()) {
+				this.#postOne(next);
+			}
+		} finally {
+			this.#pending = null;
+		}
+	}
+
+	leave(leave: () => void): void {
+		this.#log.whenDurable(leave);
+	}
+
+	onChange(listener: (change: Change) => void): () => void {
+		this.#listeners.add(listener);
+		return () => this.#listeners.delete(listener);
+	}
+
+	perform<K extends EffectKind>(kind: K, performer: PerformerOf<K>): void {
+		this.#runner.register(kind, performer as Performer<Effect>);
+	}
+
+	isReconciled(rank: number): boolean {
+		return this.#runner.isReconciled(rank);
+	}
+
+	reconciled(rank: number): void {
+		this.#runner.reconciled(rank);
+	}
+
+	unreconciled(rank: number): void {
+		this.#runner.unreconciled(rank);
+	}
+
+	again(kind: EffectKind): void {
+		this.#runner.again(kind);
+	}
+
+	log(severity: Severity, message: string): void {
+		this.#report(severity, message);
+	}
+
+	#postOne({fact: body, rows}: Posting): void {
+		const fact = {...body, atMs: body.atMs ?? this.clock.epochMs()} as AnyFact;
+		const durable = isDurable(fact);
+		if (durable && this.#refusal !== null) throw new SystemError('EROFS', this.#refusal);
+		const change = this.#state.applyFact(fact);
+		if (this.#refusal === null) {
+			this.#log.append([fact], {durable, rows: change.kind === 'job' ? [...rows, ...change.rows] : rows});
+		}
+		if (change.kind === 'job') {
+			if (change.isFinal) {
+				this.#runner.update(jobEntity(change.id), []);
+				this.#runner.last(effectsOfJob(change.snapshot));
+			} else {
+				this.#derive(change.id);
+			}
+		} else if (change.kind === 'part') {
+			this.#derivePart(change.key);
+		}
+		for (const listener of this.#listeners) listener(change);
+	}
+
+	#derive(id: bigint): void {
+		const job = this.#state.jobs.get(id);
+		this.#runner.update(jobEntity(id), job === undefined ? [] : effectsOfJob(job));
+	}
+
+	#derivePart(key: string): void {
+		const part = this.#state.parts.get(key);
+		this.#runner.update(partEntity(key), part === undefined ? [] : effectsOfPart(part));
+	}
+
+	#snapshotAt(seq: number): Uint8Array | null {
+		if (seq - this.#snapshotSeq < this.#snapshotFacts) return null;
+		this.#snapshotSeq = seq;
+		return this.#state.encode();
+	}
+}
+
+/** Applies one fact of a log; what its job can't take sets the job aside. Also used by `log replay` and the REPL. */
+export function replayFact(state: DurableState, fact: AnyFact, seq: number): void {
+	try {
+		state.applyFact(fact);
+	} catch (error) {
+		if (!(error instanceof IllegalFactError)) throw error;
+		state.setAside(fact, {seq, reason: error.message});
+	}
+}

@@ -1,0 +1,232 @@
+/**
+ * The durable state of one broker: all its entities, as a pure function of its log (promise P6). `applyFact` is the
+ * only way to change it, live and in a replay; it refuses what an entity does not accept, before anything is written.
+ *
+ * A finished job leaves memory with its last fact: its row goes to the archive in the same commit, and the archive's
+ * running hash keeps it under the digest.
+ */
+import {createHash} from 'node:crypto';
+import {decode, encode} from '@msgpack/msgpack';
+import {brokerMachine, type BrokerFact, type BrokerSnapshot} from './broker.ts';
+import {archiveKey, archiveRowOf, requestKey, type ArchiveRow} from './archive-row.ts';
+import {jobMachine, type JobFact, type JobSnapshot} from './job.ts';
+import {IllegalFactError} from './machine.ts';
+import {partKey, partMachine, type PartFact, type PartSnapshot} from './part.ts';
+import {rpcMachine, type RpcFact, type RpcSnapshot} from './rpc.ts';
+
+export type AnyFact = BrokerFact | JobFact | PartFact | RpcFact;
+
+/** Rows to be written in the same commit as the facts they follow from. */
+export interface StateRow {
+	readonly key: Uint8Array;
+	readonly value: Uint8Array;
+}
+
+/** A job that its log could not continue, and everything that came for it afterwards (DESIGN section 3.10). */
+export interface LostEntry {
+	readonly id: bigint;
+	readonly reason: string;
+	readonly seq: number;
+	/** Where it stood; its resources stay held. */
+	readonly job: JobSnapshot | null;
+	/** The fact that did not fit, and those after it, at most `LOST_FACTS_MAX`. */
+	readonly facts: readonly AnyFact[];
+}
+
+export const LOST_FACTS_MAX = 100;
+
+/** What one fact changed. */
+export type Change =
+	| {readonly kind: 'broker'}
+	| {
+			readonly kind: 'job';
+			readonly id: bigint;
+			readonly snapshot: JobSnapshot;
+			readonly isFinal: boolean;
+			readonly rows: readonly StateRow[];
+	  }
+	| {readonly kind: 'part'; readonly key: string; readonly snapshot: PartSnapshot; readonly isFinal: boolean}
+	| {readonly kind: 'rpc'; readonly key: string; readonly snapshot: RpcSnapshot; readonly isFinal: boolean};
+
+export interface ArchiveState {
+	/** Finished jobs by result, and all of them. */
+	readonly count: number;
+	readonly completed: number;
+	readonly failed: number;
+	readonly canceled: number;
+	readonly timeout: number;
+	/** SHA-256 over the chain of all rows, in hex. */
+	readonly chain: string;
+}
+
+const EMPTY_ARCHIVE: ArchiveState = {count: 0, completed: 0, failed: 0, canceled: 0, timeout: 0, chain: ''};
+
+/** Facts of these entities are relaxed (DESIGN section 3.2): in the same log and order, holding nothing back. */
+export function isDurable(fact: {readonly type: string}): boolean {
+	return !fact.type.startsWith('rpc.');
+}
+
+export class DurableState {
+	broker: BrokerSnapshot = brokerMachine.initial();
+	readonly jobs = new Map<bigint, JobSnapshot>();
+	readonly parts = new Map<string, PartSnapshot>();
+	readonly rpcs = new Map<string, RpcSnapshot>();
+	/** Request ids of the active jobs; those of archived ones are rows. */
+	readonly requests = new Map<string, bigint>();
+	readonly lost = new Map<bigint, LostEntry>();
+	archive: ArchiveState = EMPTY_ARCHIVE;
+	/** The highest job id ever given or seen. */
+	lastJobId = 0n;
+
+	/**
+	 * Applies one fact.
+	 * @throws {IllegalFactError} if its entity does not accept it; nothing has changed.
+	 */
+	applyFact(fact: AnyFact): Change {
+		if (fact.type.startsWith('job.')) return this.#applyJob(fact as JobFact);
+		if (fact.type.startsWith('part.')) return this.#applyPart(fact as PartFact);
+		if (fact.type.startsWith('rpc.')) return this.#applyRpc(fact as RpcFact);
+		if (fact.type.startsWith('broker.')) return this.#applyBroker(fact as BrokerFact);
+		throw new IllegalFactError('log', 'any', fact.type);
+	}
+
+	/** Replay only: sets the job of a fact aside that it did not accept. Other jobs go on. */
+	setAside(fact: AnyFact, {seq, reason}: {readonly seq: number; readonly reason: string}): void {
+		if (!('id' in fact)) throw new Error(`${fact.type} at ${seq} does not fit, and belongs to no job: ${reason}`);
+		const {id} = fact;
+		const before = this.lost.get(id);
+		if (before === undefined) {
+			const job = this.jobs.get(id) ?? null;
+			this.jobs.delete(id);
+			if (job?.context.requestId != null) this.requests.delete(job.context.requestId);
+			this.lost.set(id, {id, reason, seq, job, facts: [fact]});
+		} else if (before.facts.length < LOST_FACTS_MAX) {
+			this.lost.set(id, {...before, facts: [...before.facts, fact]});
+		}
+		this.#sawJobId(id);
+	}
+
+	/** Everything as bytes; equal states give equal bytes. With `volatile` also what a boot ends (open RPCs). */
+	encode(): Uint8Array {
+		const byId = (a: {readonly id: bigint}, b: {readonly id: bigint}) => (a.id < b.id ? -1 : 1);
+		return encode(
+			{
+				version: STATE_VERSION,
+				broker: this.broker,
+				jobs: [...this.jobs.values()].sort((a, b) => byId(a.context, b.context)),
+				parts: [...this.parts.entries()].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, part]) => part),
+				requests: [...this.requests.entries()].sort(([a], [b]) => (a < b ? -1 : 1)),
+				lost: [...this.lost.values()].sort(byId),
+				archive: this.archive,
+				lastJobId: this.lastJobId,
+			},
+			{sortKeys: true, useBigInt64: true},
+		);
+	}
+
+	/** SHA-256 of `encode`, in hex. */
+	digest(): string {
+		return createHash('sha256').update(this.encode()).digest('hex');
+	}
+
+	/** @throws {Error} when the bytes are of another version: the caller replays from further back. */
+	static decode(bytes: Uint8Array): DurableState {
+		const read = decode(bytes, {useBigInt64: true}) as EncodedState;
+		if (read.version !== STATE_VERSION) throw new Error(`snapshot of version ${read.version}`);
+		const state = new DurableState();
+		state.broker = read.broker;
+		for (const job of read.jobs) state.jobs.set(job.context.id, job);
+		for (const part of read.parts) state.parts.set(partKey(part.context), part);
+		for (const [request, id] of read.requests) state.requests.set(request, id);
+		for (const entry of read.lost) state.lost.set(entry.id, entry);
+		state.archive = read.archive;
+		state.lastJobId = read.lastJobId;
+		return state;
+	}
+
+	#applyBroker(fact: BrokerFact): Change {
+		this.broker = brokerMachine.apply(this.broker, fact);
+		if (fact.type === 'broker.boot') this.rpcs.clear();
+		if (fact.type === 'broker.jobid-floor') this.#sawJobId(fact.id);
+		return {kind: 'broker'};
+	}
+
+	#applyJob(fact: JobFact): Change {
+		const {id} = fact;
+		const before = this.jobs.get(id);
+		if (this.lost.has(id)) throw new IllegalFactError(`job ${id}`, 'lost+found', fact.type);
+		if (before === undefined && id <= this.lastJobId && fact.type === 'job.submit') {
+			throw new IllegalFactError(`job ${id}`, 'gone', fact.type);
+		}
+		const snapshot = jobMachine.apply(before ?? jobMachine.initial(), fact);
+		this.#sawJobId(id);
+		const isFinal = jobMachine.isFinal(snapshot);
+		const {requestId} = snapshot.context;
+		if (!isFinal) {
+			this.jobs.set(id, snapshot);
+			if (requestId !== null && before === undefined) this.requests.set(requestId, id);
+			return {kind: 'job', id, snapshot, isFinal, rows: []};
+		}
+		this.jobs.delete(id);
+		const row = archiveRowOf(snapshot.context);
+		const rows: StateRow[] = [{key: archiveKey(id), value: encodeRow(row)}];
+		if (requestId !== null) {
+			this.requests.delete(requestId);
+			rows.push({key: requestKey(requestId), value: encodeRow(id)});
+		}
+		this.archive = archived(this.archive, row, rows);
+		return {kind: 'job', id, snapshot, isFinal, rows};
+	}
+
+	#applyPart(fact: PartFact): Change {
+		const key = partKey(fact);
+		const snapshot = partMachine.apply(this.parts.get(key) ?? partMachine.initial(), fact);
+		const isFinal = partMachine.isFinal(snapshot);
+		if (isFinal) this.parts.delete(key);
+		else this.parts.set(key, snapshot);
+		return {kind: 'part', key, snapshot, isFinal};
+	}
+
+	#applyRpc(fact: RpcFact): Change {
+		const {key} = fact;
+		const snapshot = rpcMachine.apply(this.rpcs.get(key) ?? rpcMachine.initial(), fact);
+		const isFinal = rpcMachine.isFinal(snapshot);
+		if (isFinal) this.rpcs.delete(key);
+		else this.rpcs.set(key, snapshot);
+		return {kind: 'rpc', key, snapshot, isFinal};
+	}
+
+	#sawJobId(id: bigint): void {
+		if (id > this.lastJobId) this.lastJobId = id;
+	}
+}
+
+const STATE_VERSION = 1;
+
+interface EncodedState {
+	readonly version: number;
+	readonly broker: BrokerSnapshot;
+	readonly jobs: readonly JobSnapshot[];
+	readonly parts: readonly PartSnapshot[];
+	readonly requests: readonly (readonly [string, bigint])[];
+	readonly lost: readonly LostEntry[];
+	readonly archive: ArchiveState;
+	readonly lastJobId: bigint;
+}
+
+function encodeRow(value: ArchiveRow | bigint): Uint8Array {
+	return encode(value, {sortKeys: true, useBigInt64: true});
+}
+
+function archived(archive: ArchiveState, {result}: ArchiveRow, rows: readonly StateRow[]): ArchiveState {
+	const hash = createHash('sha256').update(archive.chain);
+	for (const {key, value} of rows) hash.update(key).update(value);
+	return {
+		count: archive.count + 1,
+		completed: archive.completed + Number(result === 'COMPLETED'),
+		failed: archive.failed + Number(result === 'FAILED'),
+		canceled: archive.canceled + Number(result === 'CANCELED'),
+		timeout: archive.timeout + Number(result === 'TIMEOUT'),
+		chain: hash.digest('hex'),
+	};
+}

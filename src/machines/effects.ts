@@ -1,0 +1,162 @@
+/**
+ * What must be made true in the world for an entity in its state: the only reading of the states that acts, the same
+ * for a live entity and for one just rebuilt from the log (DESIGN section 3.5). Each effect has a key, and doing it twice
+ * does no harm. An effect that is no longer derived is no longer wanted.
+ */
+import type {JobContext, JobException, JobFact, JobSnapshot} from './job.ts';
+import {decisiveEnd} from './job-report.ts';
+import {partKey, type PartSnapshot} from './part.ts';
+
+type Body<F> = F extends unknown ? Omit<F, 'atMs'> & {readonly atMs?: number} : never;
+/** A fact that is not stamped yet; where `atMs` is there it is when the thing happened. */
+export type JobFactBody = Body<JobFact>;
+
+export type Effect =
+	/** A fact that follows from the state by rule: to be posted at once. */
+	| {readonly kind: 'advance'; readonly key: string; readonly fact: JobFactBody}
+	/** The job stands in the scheduler's queue with this priority. */
+	| {readonly kind: 'alloc'; readonly key: string; readonly id: bigint; readonly priority: number}
+	/** The rank is to run its part. */
+	| (RankEffect & {readonly kind: 'start'})
+	/** The rank is to end its part. */
+	| (RankEffect & {readonly kind: 'kill'; readonly signum: number})
+	/** The rank may delete what is left of its part. */
+	| (RankEffect & {readonly kind: 'forget'})
+	/** The root is to hear a report of this rank. */
+	| {
+			readonly kind: 'report';
+			readonly key: string;
+			readonly id: bigint;
+			readonly attempt: number;
+			readonly seq: number;
+	  }
+	/** The process host is to end this rank's part. */
+	| {
+			readonly kind: 'terminate';
+			readonly key: string;
+			readonly id: bigint;
+			readonly attempt: number;
+			readonly signum: number;
+	  };
+
+interface RankEffect {
+	readonly key: string;
+	readonly id: bigint;
+	readonly attempt: number;
+	/** Waits until this rank has been reconciled in this boot. */
+	readonly rank: number;
+}
+
+export type EffectKind = Effect['kind'];
+
+const SIGALRM = 14;
+const SIGTERM = 15;
+
+export function effectsOfJob({value, context}: JobSnapshot): readonly Effect[] {
+	const next = advanceOf(value, context);
+	if (next !== null) return [{kind: 'advance', key: `advance:${context.id}:${value}:${next.type}`, fact: next}];
+	const {id, attempt, priority, ranks, exception} = context;
+	switch (value) {
+		case 'sched':
+			return priority === 0 ? [] : [{kind: 'alloc', key: `alloc:${id}:${priority}`, id, priority}];
+		case 'run':
+			return ranksIn(ranks, 'requested').map(rank => ({
+				kind: 'start' as const,
+				key: `start:${id}.${attempt}:${rank}`,
+				id,
+				attempt,
+				rank,
+			}));
+		case 'cleanup':
+			return [...ranksIn(ranks, 'requested'), ...ranksIn(ranks, 'started')].map(rank => ({
+				kind: 'kill' as const,
+				key: `kill:${id}.${attempt}:${rank}`,
+				id,
+				attempt,
+				rank,
+				signum: exception?.type === 'timeout' ? SIGALRM : SIGTERM,
+			}));
+		case 'inactive':
+			return Object.keys(ranks).map(rank => ({
+				kind: 'forget' as const,
+				key: `forget:${id}.${attempt}:${rank}`,
+				id,
+				attempt,
+				rank: Number(rank),
+			}));
+		default:
+			return [];
+	}
+}
+
+export function effectsOfPart({value, context}: PartSnapshot): readonly Effect[] {
+	const {id, attempt, reports, acked, signum} = context;
+	const name = partKey(context);
+	const effects: Effect[] = [];
+	if (value === 'forgotten') return effects;
+	if (signum !== null && value !== 'exited') {
+		effects.push({kind: 'terminate', key: `terminate:${name}`, id, attempt, signum});
+	}
+	for (const {seq} of reports) {
+		if (seq > acked) effects.push({kind: 'report', key: `report:${name}:${seq}`, id, attempt, seq});
+	}
+	return effects;
+}
+
+function ranksIn(ranks: JobContext['ranks'], state: string): number[] {
+	return Object.entries(ranks)
+		.filter(([, part]) => part.state === state)
+		.map(([rank]) => Number(rank));
+}
+
+/** Held, default, expedited: RFC 30's urgency as a priority, by the default policy of Flux. */
+export function priorityOf(urgency: number): number {
+	return urgency === 31 ? 4_294_967_295 : urgency;
+}
+
+/** The fact that follows from a job's state alone, or null. */
+function advanceOf(value: string, context: JobContext): JobFactBody | null {
+	const {id, ranks, started, finished, hasResources, complaints} = context;
+	const parts = Object.values(ranks);
+	const allExited = parts.every(part => part.state === 'exited');
+	switch (value) {
+		case 'new':
+			return {type: 'job.validate', id};
+		case 'depend':
+			return {type: 'job.depend', id};
+		case 'priority':
+			return {type: 'job.priority', id, priority: priorityOf(context.urgency)};
+		case 'run': {
+			if (!started && parts.every(part => part.startedMs !== null)) {
+				return {type: 'job.start', id, atMs: Math.max(...parts.map(part => part.startedMs ?? 0))};
+			}
+			if (complaints[0] !== undefined) return complain(id, complaints[0]);
+			if (started && allExited) return finish(context);
+			if (!started && parts.some(part => part.state === 'exited' && part.startedMs === null)) {
+				return complain(id, {type: 'exec', severity: 0, note: 'a rank reported its end without a start'});
+			}
+			return null;
+		}
+		case 'cleanup':
+			if (complaints[0] !== undefined) return complain(id, complaints[0]);
+			if (!allExited) return null;
+			if (started && !finished) return finish(context);
+			if (hasResources && parts.some(part => !part.released)) {
+				return {type: 'job.release', id, ranks: Object.keys(ranks).join(','), final: true};
+			}
+			return hasResources ? {type: 'job.free', id} : {type: 'job.clean', id};
+		default:
+			return null;
+	}
+}
+
+function complain(id: bigint, {type, severity, note}: JobException): JobFactBody {
+	return {type: 'job.exception', id, exception: type, severity, note, userid: -1};
+}
+
+function finish({id, ranks}: JobContext): JobFactBody {
+	const parts = Object.values(ranks);
+	const atMs = Math.max(...parts.map(part => part.exitedMs ?? 0));
+	const {waitStatus} = decisiveEnd(parts);
+	return {type: 'job.finish', id, status: waitStatus, ...(atMs > 0 ? {atMs} : {})};
+}

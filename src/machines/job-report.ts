@@ -1,0 +1,110 @@
+/**
+ * What a rank reports about its part of a job, how the root accounts for it, and which task decides a job's status.
+ * Pure data and functions; used by the job machine.
+ */
+
+export interface TaskStarted {
+	readonly task: number;
+	readonly pid: number;
+	readonly startTicks: number;
+	readonly startMs: number;
+}
+
+export interface TaskEnded {
+	readonly task: number;
+	/** Raw POSIX wait status; null: unknown. */
+	readonly waitStatus: number | null;
+	readonly endMs: number;
+	readonly error?: string;
+}
+
+/** Output of one task that the root keeps: `bytes` bytes in `chunks` rows of its store. */
+export interface TaskOutput {
+	readonly task: number;
+	readonly stream: 'stdout' | 'stderr';
+	readonly bytes: number;
+	readonly chunks: number;
+	/** SHA-256 over all of it, in hex. */
+	readonly sha256: string;
+}
+
+export type ReportBody =
+	| {readonly kind: 'started'; readonly tasks: readonly TaskStarted[]}
+	| {
+			readonly kind: 'exception';
+			readonly exception: string;
+			readonly severity: number;
+			readonly note: string;
+	  }
+	| {readonly kind: 'exited'; readonly tasks: readonly TaskEnded[]}
+	/** The rank does not have its part, although it was started there: the root's own conclusion. */
+	| {readonly kind: 'lost'; readonly note: string; readonly endMs: number};
+
+export interface RankPart {
+	readonly state: 'requested' | 'started' | 'exited';
+	/** The highest sequence number of a report that was accounted for. */
+	readonly seq: number;
+	/** The boot of the node in which the part was started, or ''. */
+	readonly bootId: string;
+	readonly startedMs: number | null;
+	readonly exitedMs: number | null;
+	readonly tasks: readonly TaskStarted[];
+	/** Of each task that ended; a task that is missing here never started. */
+	readonly ends: readonly TaskEnded[];
+	/** Its resources were given back. */
+	readonly released: boolean;
+}
+
+export interface Report {
+	readonly seq: number;
+	readonly bootId: string;
+	readonly body: ReportBody;
+}
+
+export function accountReport(part: RankPart, {seq, bootId, body}: Report): RankPart {
+	switch (body.kind) {
+		case 'started': {
+			const startedMs = Math.min(...body.tasks.map(({startMs}) => startMs));
+			return {...part, seq, bootId, state: 'started', tasks: body.tasks, startedMs};
+		}
+		case 'exception':
+			return {...part, seq};
+		case 'exited': {
+			const exitedMs = body.tasks.length === 0 ? null : Math.max(...body.tasks.map(({endMs}) => endMs));
+			const startedMs = part.startedMs ?? exitedMs;
+			return {...part, seq, state: 'exited', ends: body.tasks, startedMs, exitedMs};
+		}
+		case 'lost': {
+			const ends = part.tasks.map(({task}) => ({task, waitStatus: null, endMs: body.endMs}));
+			return {...part, seq, state: 'exited', ends, exitedMs: body.endMs};
+		}
+		default:
+			return body satisfies never;
+	}
+}
+
+export interface DecisiveEnd {
+	readonly waitStatus: number | null;
+	readonly outcome: 'exited' | 'signaled' | 'unknown';
+}
+
+/**
+ * The end of a job: that of the task with the highest exit code, a signal counting as 128 + its number. One unknown
+ * end makes the whole unknown.
+ */
+export function decisiveEnd(parts: readonly RankPart[]): DecisiveEnd {
+	const ends = parts.flatMap(part => part.ends);
+	if (ends.length === 0) return {waitStatus: null, outcome: 'unknown'};
+	let decisive = 0;
+	for (const {waitStatus} of ends) {
+		if (waitStatus === null) return {waitStatus: null, outcome: 'unknown'};
+		if (returnCodeOf(waitStatus) >= returnCodeOf(decisive)) decisive = waitStatus;
+	}
+	return {waitStatus: decisive, outcome: (decisive & 0x7f) === 0 ? 'exited' : 'signaled'};
+}
+
+/** The exit code, or 128 + the signal's number (as a shell's `$?`). */
+export function returnCodeOf(waitStatus: number): number {
+	const signum = waitStatus & 0x7f;
+	return signum === 0 ? (waitStatus >> 8) & 0xff : 128 + signum;
+}

@@ -1,0 +1,401 @@
+/**
+ * The job machine: a job as the root's job manager sees it. States and events are RFC 21's; `job.report`,
+ * `job.reattach`, `job.output` and `job.adopt` are Coppice's own and no part of the user's eventlog.
+ *
+ *     none ─submit→ new ─validate→ depend ─depend→ priority ─priority→ sched ─alloc→ run ─finish→ cleanup ─clean→ inactive
+ *
+ * A severity-0 exception leads from any active state to cleanup. A job leaves cleanup when every rank has reported that
+ * nothing of it is left there.
+ */
+import {assign, setup} from 'xstate';
+import {
+	accountReport,
+	decisiveEnd,
+	type RankPart,
+	type ReportBody,
+	type TaskOutput,
+} from './job-report.ts';
+import {compileMachine, type Fact, type Snapshot} from './machine.ts';
+
+export type Json = Readonly<Record<string, unknown>>;
+
+interface JobFactBase extends Fact {
+	readonly id: bigint;
+}
+
+export interface JobSubmitFact extends JobFactBase {
+	readonly type: 'job.submit';
+	readonly userid: number;
+	readonly urgency: number;
+	readonly flags: number;
+	/** Jobspec V1 (RFC 25), as it was accepted. */
+	readonly jobspec: Json;
+	/** The client's name of this submit, so that a retry gives the same job; null: none was given. */
+	readonly requestId: string | null;
+}
+
+/** A running job that this log did not know was found on a node, and is registered again from its directory. */
+export interface JobAdoptFact extends JobFactBase {
+	readonly type: 'job.adopt';
+	readonly userid: number;
+	readonly urgency: number;
+	readonly flags: number;
+	readonly jobspec: Json;
+	readonly R: Json;
+	readonly attempt: number;
+	readonly submitMs: number;
+	readonly allocMs: number;
+}
+
+export interface JobExceptionFact extends JobFactBase {
+	readonly type: 'job.exception';
+	/** The exception's own type, as in RFC 21: cancel, timeout, exec, alloc, node-failure, … */
+	readonly exception: string;
+	/** 0 ends the job; 1 to 7 only tell. */
+	readonly severity: number;
+	readonly note: string;
+	readonly userid: number;
+}
+
+export type JobFact =
+	| JobSubmitFact
+	| JobAdoptFact
+	| JobExceptionFact
+	| (JobFactBase & {readonly type: 'job.validate' | 'job.depend' | 'job.start' | 'job.free' | 'job.clean'})
+	| (JobFactBase & {readonly type: 'job.priority'; readonly priority: number})
+	| (JobFactBase & {readonly type: 'job.urgency'; readonly urgency: number; readonly userid: number})
+	| (JobFactBase & {readonly type: 'job.alloc'; readonly R: Json; readonly ranks: readonly number[]})
+	/** A rank reported something about its part; see job-report.ts. */
+	| (JobFactBase & {
+			readonly type: 'job.report';
+			readonly rank: number;
+			readonly seq: number;
+			readonly bootId: string;
+			readonly body: ReportBody;
+	  })
+	/** A rank that rejoined still has its part running. */
+	| (JobFactBase & {readonly type: 'job.reattach'; readonly rank: number})
+	/** What the rank's tasks wrote is kept with the job from here on, and the rank's own eventlog of the part. */
+	| (JobFactBase & {
+			readonly type: 'job.output';
+			readonly rank: number;
+			readonly outputs: readonly TaskOutput[];
+			readonly eventlog: string;
+	  })
+	/** `status`: the raw wait status of the task that decided, or null when it is unknown. */
+	| (JobFactBase & {readonly type: 'job.finish'; readonly status: number | null})
+	| (JobFactBase & {readonly type: 'job.release'; readonly ranks: string; readonly final: boolean});
+
+/** One entry of the user's eventlog (RFC 18, RFC 21). */
+export interface JobEvent {
+	readonly name: string;
+	readonly atMs: number;
+	readonly context: Json | null;
+}
+
+export interface JobException {
+	readonly type: string;
+	readonly severity: number;
+	readonly note: string;
+}
+
+export interface JobContext {
+	readonly id: bigint;
+	readonly userid: number;
+	readonly urgency: number;
+	/** 0: held. */
+	readonly priority: number;
+	readonly flags: number;
+	readonly jobspec: Json;
+	readonly requestId: string | null;
+	/** Counts the runs from 1; 0 before the first allocation. */
+	readonly attempt: number;
+	/** R of RFC 20 while resources are held, and after that for the record. */
+	readonly R: Json | null;
+	readonly hasResources: boolean;
+	/** By rank in decimal: how far its part has come. */
+	readonly ranks: Readonly<Record<string, RankPart>>;
+	readonly started: boolean;
+	readonly finished: boolean;
+	/** What the ranks' exception reports ask for and no exception event has said so far. */
+	readonly complaints: readonly JobException[];
+	/** The first severity-0 exception: the root cause. */
+	readonly exception: JobException | null;
+	readonly waitStatus: number | null;
+	readonly outcome: 'none' | 'exited' | 'signaled' | 'unknown';
+	readonly reattached: number;
+	readonly outputs: readonly (TaskOutput & {readonly rank: number})[];
+	readonly execEventlogs: Readonly<Record<string, string>>;
+	readonly events: readonly JobEvent[];
+}
+
+export type JobSnapshot = Snapshot<JobContext>;
+
+const context: JobContext = {
+	id: 0n,
+	userid: 0,
+	urgency: 16,
+	priority: 0,
+	flags: 0,
+	jobspec: {},
+	requestId: null,
+	attempt: 0,
+	R: null,
+	hasResources: false,
+	ranks: {},
+	started: false,
+	finished: false,
+	complaints: [],
+	exception: null,
+	waitStatus: null,
+	outcome: 'none',
+	reattached: 0,
+	outputs: [],
+	execEventlogs: {},
+	events: [],
+};
+
+const EVENT_OF_REPORT = {
+	'job.report': {guard: 'isNewReport', actions: 'account'},
+	'job.reattach': {guard: 'isStarted', actions: 'reattach'},
+	'job.output': {guard: 'isOfRank', actions: 'keepOutput'},
+} as const;
+
+const EXCEPTION = [
+	{guard: 'isFatal', target: 'cleanup', actions: ['blame', 'log']},
+	{actions: ['blame', 'log']},
+] as const;
+
+const chart = setup({
+	types: {context: {} as JobContext, events: {} as JobFact},
+	guards: {
+		isFatal: ({event}) => event.type === 'job.exception' && event.severity === 0,
+		hasRanks: ({event}) => event.type === 'job.alloc' && event.ranks.length > 0,
+		isAdoptable: ({event}) => event.type === 'job.adopt' && event.attempt >= 1,
+		isNewReport: ({context, event}) => {
+			if (event.type !== 'job.report') return false;
+			const part = context.ranks[event.rank];
+			return part !== undefined && event.seq > part.seq && part.state !== 'exited';
+		},
+		isStarted: ({context, event}) =>
+			event.type === 'job.reattach' && context.ranks[event.rank]?.state === 'started',
+		isOfRank: ({context, event}) => event.type === 'job.output' && context.ranks[event.rank] !== undefined,
+		allStarted: ({context}) =>
+			!context.started && Object.values(context.ranks).every(part => part.startedMs !== null),
+		isOver: ({context}) => context.started && !context.finished && allExited(context),
+		isReleasable: ({context}) => allExited(context),
+		isFree: ({context}) => !context.hasResources && allExited(context),
+		holdsNothing: ({context}) => context.hasResources && allExited(context),
+	},
+	actions: {
+		log: assign(({context, event}) => ({events: [...context.events, jobEventOf(event)]})),
+		submit: assign(({event}) => {
+			if (event.type !== 'job.submit') return {};
+			const {id, userid, urgency, flags, jobspec, requestId} = event;
+			return {id, userid, urgency, flags, jobspec, requestId};
+		}),
+		adopt: assign(({event}) => (event.type === 'job.adopt' ? adopted(event) : {})),
+		prioritize: assign(({event}) => (event.type === 'job.priority' ? {priority: event.priority} : {})),
+		urge: assign(({event}) => (event.type === 'job.urgency' ? {urgency: event.urgency} : {})),
+		allocate: assign(({context, event}) => {
+			if (event.type !== 'job.alloc') return {};
+			const ranks = Object.fromEntries(event.ranks.map(rank => [String(rank), NEW_PART]));
+			return {R: event.R, hasResources: true, attempt: context.attempt + 1, ranks};
+		}),
+		account: assign(({context, event}) => {
+			if (event.type !== 'job.report') return {};
+			const {rank, seq, bootId, body} = event;
+			const part = context.ranks[rank];
+			if (part === undefined) return {};
+			const ranks = {...context.ranks, [rank]: accountReport(part, {seq, bootId, body})};
+			if (body.kind !== 'exception') return {ranks};
+			const {exception: type, severity, note} = body;
+			return {ranks, complaints: [...context.complaints, {type, severity, note}]};
+		}),
+		reattach: assign(({context}) => ({reattached: context.reattached + 1})),
+		keepOutput: assign(({context, event}) => {
+			if (event.type !== 'job.output') return {};
+			const others = context.outputs.filter(({rank}) => rank !== event.rank);
+			const outputs = [...others, ...event.outputs.map(output => ({...output, rank: event.rank}))];
+			return {outputs, execEventlogs: {...context.execEventlogs, [event.rank]: event.eventlog}};
+		}),
+		start: assign(() => ({started: true})),
+		finish: assign(({context}) => {
+			const {waitStatus, outcome} = decisiveEnd(Object.values(context.ranks));
+			return {waitStatus, outcome, finished: true};
+		}),
+		blame: assign(({context, event}) => {
+			if (event.type !== 'job.exception') return {};
+			const said = {type: event.exception, severity: event.severity, note: event.note};
+			const complaints = context.complaints.filter(
+				({type, note}) => type !== said.type || note !== said.note,
+			);
+			const isCause = event.severity === 0 && context.exception === null;
+			return {complaints, exception: isCause ? said : context.exception};
+		}),
+		release: assign(({context, event}) => {
+			if (event.type !== 'job.release') return {};
+			const ranks = Object.fromEntries(
+				Object.entries(context.ranks).map(([rank, part]) => [
+					rank,
+					part.state === 'exited' ? {...part, released: true} : part,
+				]),
+			);
+			return {ranks};
+		}),
+		free: assign(() => ({hasResources: false})),
+	},
+}).createMachine({
+	id: 'job',
+	initial: 'none',
+	context,
+	states: {
+		none: {
+			on: {
+				'job.submit': {target: 'new', actions: ['submit', 'log']},
+				'job.adopt': {guard: 'isAdoptable', target: 'run', actions: 'adopt'},
+			},
+		},
+		new: {
+			on: {
+				'job.validate': {target: 'depend', actions: 'log'},
+				'job.exception': [{actions: ['blame', 'log']}],
+			},
+		},
+		depend: {
+			on: {
+				'job.depend': {target: 'priority', actions: 'log'},
+				'job.urgency': {actions: ['urge', 'log']},
+				'job.exception': EXCEPTION,
+			},
+		},
+		priority: {
+			on: {
+				'job.priority': {target: 'sched', actions: ['prioritize', 'log']},
+				'job.urgency': {actions: ['urge', 'log']},
+				'job.exception': EXCEPTION,
+			},
+		},
+		sched: {
+			on: {
+				'job.priority': {actions: ['prioritize', 'log']},
+				'job.urgency': {target: 'priority', actions: ['urge', 'log']},
+				'job.alloc': {guard: 'hasRanks', target: 'run', actions: ['allocate', 'log']},
+				'job.exception': EXCEPTION,
+			},
+		},
+		run: {
+			on: {
+				...EVENT_OF_REPORT,
+				'job.start': {guard: 'allStarted', actions: ['start', 'log']},
+				'job.finish': {guard: 'isOver', target: 'cleanup', actions: ['finish', 'log']},
+				'job.exception': EXCEPTION,
+			},
+		},
+		cleanup: {
+			on: {
+				...EVENT_OF_REPORT,
+				'job.finish': {guard: 'isOver', actions: ['finish', 'log']},
+				'job.release': {guard: 'isReleasable', actions: ['release', 'log']},
+				'job.free': {guard: 'holdsNothing', actions: ['free', 'log']},
+				'job.clean': {guard: 'isFree', target: 'inactive', actions: 'log'},
+				'job.exception': [{actions: ['blame', 'log']}],
+			},
+		},
+		inactive: {type: 'final'},
+	},
+});
+
+export const jobMachine = compileMachine<JobContext, JobFact>(chart, ({id}) => `job ${id}`);
+
+const NEW_PART: RankPart = {
+	state: 'requested',
+	seq: 0,
+	bootId: '',
+	startedMs: null,
+	exitedMs: null,
+	tasks: [],
+	ends: [],
+	released: false,
+};
+
+function allExited({ranks}: JobContext): boolean {
+	return Object.values(ranks).every(part => part.state === 'exited');
+}
+
+/** The ranks of R version 1 (RFC 20), spelled out. */
+export function ranksOfR(R: Json): number[] {
+	const lite = (R.execution as {R_lite?: {rank?: unknown}[]} | undefined)?.R_lite ?? [];
+	return lite.flatMap(({rank}) =>
+		String(rank)
+			.split(',')
+			.flatMap(range => {
+				const [first = 0, last = first] = range.split('-').map(Number);
+				return Array.from({length: last - first + 1}, (_, index) => first + index);
+			}),
+	);
+}
+
+function adopted(fact: JobAdoptFact): Partial<JobContext> {
+	const {id, userid, urgency, flags, jobspec, R, attempt, submitMs, allocMs, atMs} = fact;
+	const events: JobEvent[] = [
+		{name: 'submit', atMs: submitMs, context: {userid, urgency, flags, version: 1}},
+		{name: 'validate', atMs: submitMs, context: null},
+		{name: 'depend', atMs: submitMs, context: null},
+		{name: 'priority', atMs: submitMs, context: {priority: urgency}},
+		{name: 'alloc', atMs: allocMs, context: null},
+		{name: 'debug.adopt', atMs, context: {attempt}},
+	];
+	const ranks = Object.fromEntries(ranksOfR(R).map(rank => [String(rank), NEW_PART]));
+	return {
+		id,
+		userid,
+		urgency,
+		priority: urgency,
+		flags,
+		jobspec,
+		R,
+		attempt,
+		hasResources: true,
+		ranks,
+		events,
+	};
+}
+
+/** A fact as an entry of the user's eventlog. */
+function jobEventOf(fact: JobFact): JobEvent {
+	const name = fact.type.slice('job.'.length);
+	const entry = (context: Json | null): JobEvent => ({name, atMs: fact.atMs, context});
+	switch (fact.type) {
+		case 'job.submit':
+			return entry({userid: fact.userid, urgency: fact.urgency, flags: fact.flags, version: 1});
+		case 'job.priority':
+			return entry({priority: fact.priority});
+		case 'job.urgency':
+			return entry({urgency: fact.urgency, userid: fact.userid});
+		case 'job.exception':
+			return entry({
+				type: fact.exception,
+				severity: fact.severity,
+				note: fact.note,
+				userid: fact.userid,
+			});
+		case 'job.finish':
+			return entry(fact.status === null ? {outcome: 'unknown'} : {status: fact.status});
+		case 'job.release':
+			return entry({ranks: fact.ranks, final: fact.final});
+		case 'job.validate':
+		case 'job.depend':
+		case 'job.alloc':
+		case 'job.start':
+		case 'job.free':
+		case 'job.clean':
+		case 'job.adopt':
+		case 'job.report':
+		case 'job.reattach':
+		case 'job.output':
+			return entry(null);
+		default:
+			return fact satisfies never;
+	}
+}

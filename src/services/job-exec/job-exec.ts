@@ -1,0 +1,295 @@
+/**
+ * The exec service of a rank: owns this rank's parts of jobs, as part machines. It starts and ends them through the
+ * process host, reports to the root until the root has acknowledged, and after every (re)join tells the root all that is
+ * here (DESIGN section 8).
+ */
+import {asSystemError} from '../../formats/errno.ts';
+import type {ReportBody} from '../../machines/job-report.ts';
+import {lastSeqOf, partKey, type PartSnapshot} from '../../machines/part.ts';
+import type {Timer} from '../../ports/clock.ts';
+import type {Inventory, InventoryEntry, PartReport, ProcessHost} from '../../ports/process-host.ts';
+import type {Core, PerformerOf} from '../core.ts';
+import type {Peers} from '../peers.ts';
+import {launchSpecOf, type LaunchSettings} from './launch-spec.ts';
+import type {
+	AdoptMessage,
+	InventoryMessage,
+	InventoryPart,
+	InventoryResponse,
+	JobRecord,
+	KillMessage,
+	PartName,
+	ReportMessage,
+	ReportResponse,
+	StartMessage,
+} from './messages.ts';
+import {readPartOutput} from './output-keeper.ts';
+
+const ROOT = 0;
+/** A reconciliation that failed is tried again after so long. */
+const RECONCILE_RETRY_MS = 1000;
+const SIGKILL = 9;
+
+export interface JobExecOptions {
+	readonly core: Core;
+	readonly peers: Peers;
+	readonly host: ProcessHost;
+	readonly settings: LaunchSettings;
+	/** Called when the host's inventory has been compared with the root's log: this rank can work. */
+	readonly onReconciled: () => void;
+}
+
+export class JobExec {
+	readonly #core: Core;
+	readonly #peers: Peers;
+	readonly #host: ProcessHost;
+	readonly #settings: LaunchSettings;
+	readonly #onReconciled: () => void;
+	/** Counts the reconciliations; a later one makes those before it void. */
+	#round = 0;
+	#isReconciled = false;
+	#retry: Timer | null = null;
+	/** Reports that are on their way to the root, so that each goes once. */
+	readonly #underWay = new Set<string>();
+
+	constructor({core, peers, host, settings, onReconciled}: JobExecOptions) {
+		this.#core = core;
+		this.#peers = peers;
+		this.#host = host;
+		this.#settings = settings;
+		this.#onReconciled = onReconciled;
+		host.onReport = report => this.#reported(report);
+		host.onReset = () => {
+			core.log('notice', 'the job shell was replaced: taking the inventory of this node again');
+			this.reconcile();
+		};
+		peers.handle('job-exec.start', (message: StartMessage) => this.#start(message));
+		peers.handle('job-exec.kill', (message: KillMessage) => this.#kill(message));
+		peers.handle('job-exec.forget', (name: PartName) => this.#forget(name));
+		peers.handle('job-exec.signal', (message: KillMessage) => this.#host.signal(message, message.signum));
+		peers.handle('job-exec.output', (read: OutputRead) =>
+			host.readOutput(read, read.task, read.stream, read.offset, read.bytesMax),
+		);
+		peers.handle('job-exec.eventlog', (name: PartName) => host.readEventlog(name));
+		core.perform('terminate', {perform: ({id, attempt, signum}) => host.terminate({id, attempt}, signum)});
+		core.perform('report', this.#reporter());
+	}
+
+	/** True from the first complete reconciliation of this boot on. */
+	get isReconciled(): boolean {
+		return this.#isReconciled;
+	}
+
+	/** Takes the inventory of this node and compares it with the root's log; tries until it succeeds. */
+	reconcile(): void {
+		this.#retry?.cancel();
+		this.#round += 1;
+		const round = this.#round;
+		this.#core.unreconciled(this.#core.rank);
+		this.#reconcile(round).catch((error: unknown) => {
+			if (round !== this.#round) return;
+			this.#core.log('err', `reconciliation of this node failed: ${asSystemError(error).toString()}`);
+			this.#retry = this.#core.clock.setTimer(RECONCILE_RETRY_MS, () => this.reconcile());
+		});
+	}
+
+	async #reconcile(round: number): Promise<void> {
+		const inventory = await this.#host.inventory();
+		if (round !== this.#round) return;
+		for (const entry of inventory.parts) this.#take(entry);
+		const message: InventoryMessage = {
+			rank: this.#core.rank,
+			bootId: inventory.bootId,
+			highestJobId: inventory.highestJobId,
+			parts: this.#partsFor(inventory),
+		};
+		const answer = (await this.#peers.request(
+			ROOT,
+			'job-manager.exec-inventory',
+			message,
+		)) as InventoryResponse;
+		if (round !== this.#round) return;
+		for (const name of answer.superseded) this.#supersede(name);
+		for (const name of answer.unknown) {
+			const entry = inventory.parts.find(part => partKey(part) === partKey(name));
+			if (entry !== undefined) await this.#adopt(entry);
+		}
+		if (round !== this.#round) return;
+		this.#isReconciled = true;
+		this.#core.reconciled(this.#core.rank);
+		this.#onReconciled();
+		for (const [, part] of this.#core.state.parts) this.#reportAll(part);
+	}
+
+	/** Brings the part machine up to what was found. */
+	#take(entry: InventoryEntry): void {
+		const {id, attempt} = entry;
+		if (!this.#core.state.parts.has(partKey(entry))) {
+			this.#core.post({type: 'part.request', id, attempt});
+		}
+		for (const report of entry.reports) this.#reported(report, entry.bootId);
+	}
+
+	/** What the root is told: all parts, but for those that ran and of which nothing is left. */
+	#partsFor(inventory: Inventory): InventoryPart[] {
+		const found = new Map(inventory.parts.map(entry => [partKey(entry), entry]));
+		const parts: InventoryPart[] = [];
+		for (const [key, {value, context}] of this.#core.state.parts) {
+			const {id, attempt} = context;
+			const entry = found.get(key);
+			if (value === 'running' && (entry === undefined || !isAlive(entry, inventory))) continue; // It is lost.
+			parts.push({id, attempt, state: value as InventoryPart['state']});
+		}
+		return parts;
+	}
+
+	async #adopt(entry: InventoryEntry): Promise<void> {
+		const {id, attempt} = entry;
+		const record = JSON.parse(entry.record) as JobRecord;
+		const message: AdoptMessage = {rank: this.#core.rank, id, attempt, record};
+		await this.#peers.request(ROOT, 'job-manager.exec-adopt', message);
+	}
+
+	#start(message: StartMessage): void {
+		const {id, attempt} = message;
+		const key = partKey(message);
+		const part = this.#core.state.parts.get(key);
+		if (part === undefined) this.#core.post({type: 'part.request', id, attempt});
+		else if (part.value !== 'requested' || part.context.signum !== null) return;
+		const spec = launchSpecOf(message, this.#settings);
+		this.#core.leave(() => {
+			const now = this.#core.state.parts.get(key);
+			if (now?.value === 'requested' && now.context.signum === null) this.#host.launch(spec);
+		});
+	}
+
+	#kill({id, attempt, signum}: KillMessage): void {
+		const part = this.#core.state.parts.get(partKey({id, attempt}));
+		if (part === undefined) this.#core.post({type: 'part.request', id, attempt});
+		else if (part.value === 'exited' || part.context.signum !== null) return;
+		this.#core.post({type: 'part.terminate', id, attempt, signum});
+	}
+
+	#forget({id, attempt}: PartName): void {
+		if (this.#core.state.parts.has(partKey({id, attempt}))) {
+			this.#core.post({type: 'part.forget', id, attempt});
+		}
+		this.#core.leave(() => this.#host.forget({id, attempt}));
+	}
+
+	/** A part whose job is over, or whose attempt was followed by another one: it may not go on. */
+	#supersede(name: PartName): void {
+		const part = this.#core.state.parts.get(partKey(name));
+		if (part?.value === 'exited') this.#forget(name);
+		else this.#kill({...name, signum: SIGKILL});
+	}
+
+	#reported(report: PartReport, bootId = this.#core.clock.bootId): void {
+		const {id, attempt, seq, atMs} = report;
+		const part = this.#core.state.parts.get(partKey(report));
+		if (part === undefined || part.value === 'exited' || seq <= lastSeqOf(part.context)) return;
+		this.#core.post({type: 'part.report', id, attempt, seq, bootId, atMs, body: bodyOf(report)});
+	}
+
+	#reporter(): PerformerOf<'report'> {
+		return {
+			perform: ({id, attempt}) => {
+				const part = this.#core.state.parts.get(partKey({id, attempt}));
+				if (part !== undefined && this.#isReconciled) this.#reportAll(part);
+			},
+		};
+	}
+
+	/** Sends what the root has not acknowledged, one report after the other. */
+	#reportAll(part: PartSnapshot): void {
+		const key = partKey(part.context);
+		if (this.#underWay.has(key)) return;
+		this.#underWay.add(key);
+		this.#reportEach(key).catch((error: unknown) => {
+			this.#core.log('err', `report of job part ${key} failed: ${asSystemError(error).toString()}`);
+		});
+	}
+
+	async #reportEach(key: string): Promise<void> {
+		try {
+			while (await this.#reportNext(key));
+		} finally {
+			this.#underWay.delete(key);
+		}
+	}
+
+	/** Sends the next report that is not acknowledged. False: there is none. */
+	async #reportNext(key: string): Promise<boolean> {
+			const part = this.#core.state.parts.get(key);
+			const report = part?.context.reports.find(({seq}) => seq > part.context.acked);
+			if (part === undefined || report === undefined) return false;
+			const {id, attempt} = part.context;
+			const output =
+				report.body.kind === 'exited' ? await this.#outputOf({id, attempt}, report.body.tasks) : undefined;
+			const message: ReportMessage = {
+				rank: this.#core.rank,
+				id,
+				attempt,
+				...report,
+				...(output === undefined ? {} : {output}),
+			};
+			const answer = (await this.#peers.request(
+				ROOT,
+				'job-manager.exec-report',
+				message,
+			)) as ReportResponse;
+			const now = this.#core.state.parts.get(key);
+			if (now === undefined) return false;
+			if (answer.ack > now.context.acked) {
+				this.#core.post({type: 'part.ack', id, attempt, seq: answer.ack});
+			}
+			if (answer.forget) {
+				this.#supersede({id, attempt});
+				return false;
+			}
+			return true;
+	}
+
+	async #outputOf(name: PartName, ends: readonly {readonly task: number}[]) {
+		try {
+			return await readPartOutput(
+				this.#host,
+				name,
+				ends.map(({task}) => task),
+			);
+		} catch (error) {
+			this.#core.log('err', `output of job part ${partKey(name)}: ${asSystemError(error).toString()}`);
+			return undefined;
+		}
+	}
+}
+
+export interface OutputRead extends PartName {
+	readonly task: number;
+	readonly stream: 'stdout' | 'stderr';
+	readonly offset: number;
+	readonly bytesMax: number;
+}
+
+/** A part of an earlier boot of the node that has no end on record did not survive the reboot. */
+function isAlive({bootId, state}: InventoryEntry, inventory: Inventory): boolean {
+	return bootId === inventory.bootId || state === 'exited';
+}
+
+function bodyOf(report: PartReport): ReportBody {
+	switch (report.kind) {
+		case 'started':
+			return {kind: 'started', tasks: report.tasks};
+		case 'exception':
+			return {
+				kind: 'exception',
+				exception: report.type,
+				severity: report.severity,
+				note: report.note,
+			};
+		case 'exited':
+			return {kind: 'exited', tasks: report.tasks};
+		default:
+			return report satisfies never;
+	}
+}
