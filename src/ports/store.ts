@@ -7,6 +7,8 @@ export type StoreOp =
 	| {readonly type: 'put'; readonly key: Uint8Array; readonly value: Uint8Array}
 	| {readonly type: 'del'; readonly key: Uint8Array};
 
+export type StoreEntry = readonly [key: Uint8Array, value: Uint8Array];
+
 export interface StoreRange {
 	readonly gte: Uint8Array;
 	readonly lt: Uint8Array;
@@ -19,7 +21,9 @@ export interface Store {
 	/** The value of `key`, read at once (a point read of LevelDB takes microseconds), or undefined. */
 	get(key: Uint8Array): Uint8Array | undefined;
 	/** Entries of `range` in key order, from a snapshot taken at the call. */
-	iterate(range: StoreRange): AsyncIterable<readonly [key: Uint8Array, value: Uint8Array]>;
+	iterate(range: StoreRange): AsyncIterable<StoreEntry>;
+	/** `iterate`, many entries at a time: what reads a whole log cannot afford a promise for each record. */
+	iterateChunks(range: StoreRange): AsyncIterable<readonly StoreEntry[]>;
 	/**
 	 * Writes all of `ops` or nothing. With `sync` it resolves after the fsync; without, what was written
 	 * survives the death of the process but perhaps not that of the machine. After any rejection the caller must
@@ -28,6 +32,12 @@ export interface Store {
 	write(ops: readonly StoreOp[], options: {readonly sync: boolean}): Promise<void>;
 	/** Ends use; resolves when all is closed. Idempotent. */
 	close(): Promise<void>;
+}
+
+export interface RawFile {
+	readonly name: string;
+	readonly type: 'log' | 'table';
+	readonly bytes: Uint8Array;
 }
 
 /** A state directory. Everything but the database itself is a small file that is read and replaced whole. */
@@ -55,6 +65,27 @@ export interface StoreDir {
 	 * @throws {SystemError} with the errno name and LevelDB's words; nothing was changed beyond LevelDB's doing.
 	 */
 	open(options: {readonly create: boolean}): Promise<Store>;
+	/**
+	 * Opens a private copy of the database, or of the copy `name`, that `close` deletes again: the directory itself
+	 * stays as it is, whatever LevelDB does to the files that it opens. `repair` rebuilds the copy's tables from
+	 * whatever LevelDB can read of them first.
+	 * @throws {SystemError} as `open` does; ENOENT when there is no such copy.
+	 */
+	openCopy(options: {readonly name: string | null; readonly repair: boolean}): Promise<Store>;
+	/**
+	 * The files of the database, or of the copy `name`, as bytes, in the order in which they were made: LevelDB's
+	 * write-ahead logs (`log`) and tables (`table`). A store that is no LevelDB has none.
+	 */
+	rawFiles(name: string | null): AsyncIterable<RawFile>;
+	/**
+	 * Lets `build` fill a new database and puts it in the place of the old one by two renames, with everything
+	 * fsynced; the old one is kept as the copy `keepAs`, which no `preserve` evicts, or deleted when that is null.
+	 * No store may be open. After a rejection the old database is still there.
+	 */
+	replaceDatabase(options: {
+		readonly keepAs: string | null;
+		readonly build: (store: Store) => Promise<void>;
+	}): Promise<void>;
 	/** Reads a small file (`HEAD`, `instance.json`), or undefined when it is not there. */
 	readFile(name: string): Promise<Uint8Array | undefined>;
 	/** Replaces a small file atomically (write, fsync, rename, fsync of the directory). */
