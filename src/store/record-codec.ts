@@ -1,0 +1,191 @@
+/**
+ * One log record as bytes: a MessagePack array `[version, kind, prevHash, durableSeq, payload]`, at the key of its
+ * first sequence number. Its hash is the SHA-256 of exactly these bytes, so that it proves what is on disk and
+ * needs no canonical form of MessagePack.
+ *
+ * | kind | payload | sequence numbers |
+ * |---|---|---|
+ * | 0 facts | array of facts, opaque | one for each |
+ * | 1 genesis | `[logId, createdMs]` | 1 |
+ * | 2 checkpoint | `[logId, state]` | 1 |
+ * | 3 bridge | `[toSeq, hashAfter, reason, SHA-256 of the payload before]` | up to `toSeq` |
+ */
+import {hash as hashOnce} from 'node:crypto';
+import {Decoder, Encoder} from '@msgpack/msgpack';
+
+export const RECORD_VERSION = 1;
+/** The most facts of one record, and so of one `append`. */
+export const RECORD_FACTS_MAX = 16_384;
+/** The most bytes of one record's facts, and so of one `append`. */
+export const RECORD_BYTES_MAX = 4 * 1024 * 1024;
+export const HASH_BYTES = 32;
+/** The hash before the first record. */
+export const NO_HASH: Uint8Array = new Uint8Array(HASH_BYTES);
+
+export interface Genesis {
+	readonly logId: string;
+	readonly createdMs: number;
+}
+
+/** The whole state after all facts before this record: replay may begin here. */
+export interface Checkpoint {
+	readonly logId: string;
+	readonly state: Uint8Array;
+}
+
+/** Stands for facts that were lost and given up by a salvage. */
+export interface Bridge {
+	readonly toSeq: number;
+	/** The hash that the next record names as its predecessor's. */
+	readonly hashAfter: Uint8Array;
+	readonly reason: string;
+}
+
+export interface LogRecord {
+	/** Of its first fact. */
+	readonly seq: number;
+	/** Of its last fact; the next record begins one later. */
+	readonly endSeq: number;
+	readonly kind: 'facts' | 'genesis' | 'checkpoint' | 'bridge';
+	/** Empty unless `kind` is `facts`. */
+	readonly facts: readonly unknown[];
+	/** SHA-256 of the record's bytes. */
+	readonly hash: Uint8Array;
+	readonly prevHash: Uint8Array;
+	/** What the next record must name as `prevHash`: `hash`, or the `hashAfter` of a bridge. */
+	readonly chainHash: Uint8Array;
+	/** The last durable fact up to the end of this record. */
+	readonly durableSeq: number;
+	readonly bytes: number;
+	readonly genesis: Genesis | null;
+	readonly checkpoint: Checkpoint | null;
+	readonly bridge: Bridge | null;
+}
+
+export interface RecordLinks {
+	readonly prevHash: Uint8Array;
+	readonly durableSeq: number;
+}
+
+const KIND = {facts: 0, genesis: 1, checkpoint: 2, bridge: 3} as const;
+const CODEC = {useBigInt64: true, ignoreUndefined: true} as const;
+const encoder = new Encoder(CODEC);
+const decoder = new Decoder(CODEC);
+
+export function sha256(bytes: Uint8Array): Uint8Array {
+	return hashOnce('sha256', bytes, 'buffer');
+}
+
+/** Some facts, encoded; the bytes lie one after the other, without the array's header. */
+export interface EncodedFacts {
+	readonly count: number;
+	readonly bytes: Uint8Array;
+}
+
+/** @throws {Error} when MessagePack cannot carry a fact (a function, a symbol, a bigint beyond 64 bits). */
+export function encodeFacts(facts: readonly unknown[]): EncodedFacts {
+	const bytes = encoder.encode(facts);
+	return {count: facts.length, bytes: bytes.subarray(arrayHeader(facts.length).length)};
+}
+
+export function encodeFactsRecord(parts: readonly EncodedFacts[], links: RecordLinks): Uint8Array {
+	const count = parts.reduce((sum, part) => sum + part.count, 0);
+	const pieces = [recordHeader(KIND.facts, links), arrayHeader(count), ...parts.map(part => part.bytes)];
+	return Buffer.concat(pieces);
+}
+
+export function encodeGenesis(genesis: Genesis): Uint8Array {
+	const payload = encoder.encode([genesis.logId, genesis.createdMs]);
+	return Buffer.concat([recordHeader(KIND.genesis, {prevHash: NO_HASH, durableSeq: 0}), payload]);
+}
+
+export function encodeCheckpoint(checkpoint: Checkpoint, links: RecordLinks): Uint8Array {
+	const payload = encoder.encode([checkpoint.logId, checkpoint.state]);
+	return Buffer.concat([recordHeader(KIND.checkpoint, links), payload]);
+}
+
+export function encodeBridge(bridge: Bridge, links: RecordLinks): Uint8Array {
+	const fields = [bridge.toSeq, bridge.hashAfter, bridge.reason];
+	const payload = encoder.encode([...fields, sha256(encoder.encode(fields))]);
+	return Buffer.concat([recordHeader(KIND.bridge, links), payload]);
+}
+
+/** @throws {Error} when `value` is not a record; says in which way. */
+export function decodeRecord(seq: number, value: Uint8Array): LogRecord {
+	const fields = decoder.decode(value);
+	if (!Array.isArray(fields) || fields.length !== 5) throw new Error('not an array of five');
+	const [version, kind, prevHash, durableSeq, payload] = fields as readonly unknown[];
+	if (version !== RECORD_VERSION) throw new Error(`version ${String(version)} instead of ${RECORD_VERSION}`);
+	if (!isHash(prevHash)) throw new Error('no hash of the record before');
+	if (!isSeq(durableSeq)) throw new Error('no durable sequence number');
+	if (!Array.isArray(payload)) throw new Error('no payload');
+
+	const hash = sha256(value);
+	const common = {seq, hash, prevHash, chainHash: hash, durableSeq, bytes: value.length};
+	const none = {facts: [], genesis: null, checkpoint: null, bridge: null};
+	switch (kind) {
+		case KIND.facts:
+			if (payload.length === 0) throw new Error('no facts');
+			return {...common, ...none, kind: 'facts', endSeq: seq + payload.length - 1, facts: payload};
+		case KIND.genesis:
+			return {...common, ...none, kind: 'genesis', endSeq: seq, genesis: readGenesis(payload)};
+		case KIND.checkpoint:
+			return {...common, ...none, kind: 'checkpoint', endSeq: seq, checkpoint: readCheckpoint(payload)};
+		case KIND.bridge: {
+			const bridge = readBridge(seq, payload);
+			const chainHash = bridge.hashAfter;
+			return {...common, ...none, kind: 'bridge', endSeq: bridge.toSeq, chainHash, bridge};
+		}
+		default:
+			throw new Error(`unknown kind ${String(kind)}`);
+	}
+}
+
+export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
+	return a.length === b.length && Buffer.compare(a, b) === 0;
+}
+
+/** The first bytes of a hash in hexadecimal, for messages. */
+export function hashText(hash: Uint8Array): string {
+	return Buffer.from(hash).toString('hex').slice(0, 12);
+}
+
+function recordHeader(kind: number, links: RecordLinks): Uint8Array {
+	const start = Uint8Array.of(0x95, RECORD_VERSION, kind, 0xc4, HASH_BYTES);
+	return Buffer.concat([start, links.prevHash, encoder.encode(links.durableSeq)]);
+}
+
+/** MessagePack's header of an array: fixarray, array 16 or array 32. */
+function arrayHeader(length: number): Uint8Array {
+	if (length < 16) return Uint8Array.of(0x90 | length);
+	if (length < 0x1_0000) return Uint8Array.of(0xdc, length >>> 8, length & 0xff);
+	return Uint8Array.of(0xdd, length >>> 24, (length >>> 16) & 0xff, (length >>> 8) & 0xff, length & 0xff);
+}
+
+function readGenesis([logId, createdMs]: readonly unknown[]): Genesis {
+	if (typeof logId !== 'string' || typeof createdMs !== 'number') throw new Error('not a genesis');
+	return {logId, createdMs};
+}
+
+function readCheckpoint([logId, state]: readonly unknown[]): Checkpoint {
+	if (typeof logId !== 'string' || !(state instanceof Uint8Array)) throw new Error('not a checkpoint');
+	return {logId, state};
+}
+
+function readBridge(seq: number, [toSeq, hashAfter, reason, check]: readonly unknown[]): Bridge {
+	if (!isSeq(toSeq) || toSeq < seq || !isHash(hashAfter) || typeof reason !== 'string' || !isHash(check)) {
+		throw new Error('not a bridge');
+	}
+	if (!sameBytes(check, sha256(encoder.encode([toSeq, hashAfter, reason])))) {
+		throw new Error('a bridge with a wrong checksum');
+	}
+	return {toSeq, hashAfter, reason};
+}
+
+function isHash(value: unknown): value is Uint8Array {
+	return value instanceof Uint8Array && value.length === HASH_BYTES;
+}
+
+function isSeq(value: unknown): value is number {
+	return Number.isSafeInteger(value) && (value as number) >= 0;
+}
