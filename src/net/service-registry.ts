@@ -1,0 +1,51 @@
+/** Which handler serves which topic. Invariant: a topic has at most one handler. */
+import type {RpcRequest} from './rpc-request.ts';
+
+/**
+ * Serves one request: answers it now or later through the request itself. What it throws, or rejects with, becomes
+ * the answer: a `SystemError` as it is, anything else as EIO.
+ */
+export type Handler = (request: RpcRequest) => void | Promise<void>;
+
+export interface ServiceOptions {
+	/**
+	 * Whether requests must have the streaming flag: `never` (default) and `always` refuse the others with EPROTO;
+	 * with `optional` the handler looks at `request.streaming`.
+	 */
+	readonly streaming?: 'never' | 'optional' | 'always';
+}
+
+export interface Service {
+	readonly handler: Handler;
+	readonly streaming: 'never' | 'optional' | 'always';
+}
+
+export class ServiceRegistry {
+	readonly #services = new Map<string, Service>();
+
+	/** Serves `topic` from now on; the function returned ends that. Throws a plain Error for a topic that is taken. */
+	register(topic: string, handler: Handler, {streaming = 'never'}: ServiceOptions = {}): () => void {
+		if (this.#services.has(topic)) throw new Error(`topic ${topic} has a handler already`);
+		const service = {handler, streaming};
+		this.#services.set(topic, service);
+		return () => {
+			if (this.#services.get(topic) === service) this.#services.delete(topic);
+		};
+	}
+
+	find(topic: string): Service | undefined {
+		return this.#services.get(topic);
+	}
+
+	/** Whether any topic of `service` is served here. */
+	has(service: string): boolean {
+		for (const topic of this.#services.keys()) {
+			if (topic.startsWith(service) && topic.lastIndexOf('.') === service.length) return true;
+		}
+		return false;
+	}
+
+	get topics(): readonly string[] {
+		return [...this.#services.keys()].sort();
+	}
+}
