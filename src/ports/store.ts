@@ -53,7 +53,7 @@ export interface StoreDir {
 	exists(): Promise<boolean>;
 	/**
 	 * Keeps the database's files as they are (hard links where possible) below `copies/NAME`, before an opening
-	 * that would delete evidence. Keeps at most the two newest copies.
+	 * that would delete evidence. Keeps at most the two newest copies beside those named `damaged…`.
 	 */
 	preserve(name: string): Promise<void>;
 	/** Deletes the copy again. Does nothing where there is none. */
@@ -79,7 +79,7 @@ export interface StoreDir {
 	rawFiles(name: string | null): AsyncIterable<RawFile>;
 	/**
 	 * Lets `build` fill a new database and puts it in the place of the old one by two renames, with everything
-	 * fsynced; the old one is kept as the copy `keepAs`, which no `preserve` evicts, or deleted when that is null.
+	 * fsynced; the old one is kept as the copy `keepAs` (`damaged…`), or deleted when that is null.
 	 * No store may be open. After a rejection the old database is still there.
 	 */
 	replaceDatabase(options: {

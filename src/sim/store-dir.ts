@@ -232,7 +232,8 @@ export class SimStoreDir implements StoreDir {
 		if (database === null) throw new SystemError('ENOENT', `${this.path} has no database`);
 		copies.delete(name);
 		copies.set(name, database.clone());
-		for (const old of [...copies.keys()].slice(0, -COPIES_MAX)) copies.delete(old);
+		const own = [...copies.keys()].filter(other => !other.startsWith('damaged'));
+		for (const old of own.slice(0, -COPIES_MAX)) copies.delete(old);
 	}
 
 	async discard(name: string): Promise<void> {
