@@ -1,0 +1,118 @@
+/**
+ * How many durable facts a second the event log takes, beside raw LevelDB batches of the same bytes in the same
+ * run, and how many records a second it reads and proves. Figures of one machine: use the ratios.
+ */
+import {mkdtemp, rm} from 'node:fs/promises';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import {randomUUID} from 'node:crypto';
+import {encode} from '@msgpack/msgpack';
+import type {Clock} from '../../src/ports/clock.ts';
+import type {Store} from '../../src/ports/store.ts';
+import {EventLog} from '../../src/store/event-log.ts';
+import {LevelStoreDir} from '../../src/store/real/level-store-dir.ts';
+
+const clock: Clock = {
+	epochMs: () => Date.now(),
+	monotonicMs: () => performance.now(),
+	bootId: 'bench',
+	setTimer(delayMs, fire) {
+		const timer = setTimeout(fire, delayMs);
+		return {cancel: () => clearTimeout(timer)};
+	},
+	defer: run => void setImmediate(run),
+};
+
+const random = {float: () => 0, bytes: (length: number) => new Uint8Array(length), uuid: () => randomUUID()};
+const fact = (n: number) => ({
+	type: 'job.start',
+	id: 1_000_000 + n,
+	rank: n % 64,
+	atMs: 1_700_000_000_000 + n,
+});
+
+/** Prints the figures; the whole run takes some 10 s. */
+export async function benchLog(): Promise<void> {
+	for (const size of [1, 10, 100, 1000]) {
+		const count = size === 1 ? 1500 : size === 10 ? 10_000 : 200_000;
+		const raw = await withDirectory(async dir => rawRate(dir, {count, size}));
+		const ours = await withDirectory(async dir => logRate(dir, {count, size}));
+		const ratio = (ours / raw).toFixed(2);
+		console.log(
+			`batches of ${size}: log ${rate(ours)} durable facts/s, raw LevelDB ${rate(raw)}, ratio ${ratio}`,
+		);
+	}
+	await withDirectory(readRates);
+}
+
+async function withDirectory<T>(run: (dir: LevelStoreDir) => Promise<T>): Promise<T> {
+	const path = await mkdtemp(join(tmpdir(), 'coppice-bench-log-'));
+	try {
+		return await run(new LevelStoreDir(path));
+	} finally {
+		await rm(path, {recursive: true, force: true});
+	}
+}
+
+interface Load {
+	readonly count: number;
+	readonly size: number;
+}
+
+/** One key for each fact, as without the log; encoding included. */
+async function rawRate(dir: LevelStoreDir, {count, size}: Load): Promise<number> {
+	const store: Store = await dir.open({create: true});
+	const startMs = performance.now();
+	for (let n = 0; n < count; n += size) {
+		const ops = Array.from({length: size}, (_, index) => {
+			const key = Buffer.alloc(8);
+			key.writeUInt32BE(n + index, 4);
+			return {type: 'put' as const, key, value: encode(fact(n + index))};
+		});
+		await store.write(ops, {sync: true});
+	}
+	const perSecond = (count / (performance.now() - startMs)) * 1000;
+	await store.close();
+	return perSecond;
+}
+
+async function logRate(dir: LevelStoreDir, {count, size}: Load): Promise<number> {
+	const log = await EventLog.open(dir, {clock, random, create: true});
+	const startMs = performance.now();
+	for (let n = 0; n < count; n += size) {
+		for (let index = 0; index < size; index += 1) log.append([fact(n + index)], {durable: true});
+		await new Promise<void>(resolve => log.whenDurable(resolve));
+	}
+	const perSecond = (count / (performance.now() - startMs)) * 1000;
+	await log.close();
+	return perSecond;
+}
+
+async function readRates(dir: LevelStoreDir): Promise<void> {
+	const count = 300_000;
+	const log = await EventLog.open(dir, {clock, random, create: true});
+	for (let n = 0; n < count; n += 1) {
+		log.append([fact(n)], {durable: false});
+		if (n % 64 === 63) await log.flush(10_000);
+	}
+	await log.close();
+	const openMs = performance.now();
+	const again = await EventLog.open(dir, {clock, random, create: false});
+	const readMs = performance.now();
+	let facts = 0;
+	let records = 0;
+	for await (const record of again.read({fromSeq: 0})) {
+		facts += record.facts.length;
+		records += 1;
+	}
+	const endMs = performance.now();
+	const opened = `open and prove ${rate(facts / ((readMs - openMs) / 1000))} facts/s`;
+	console.log(
+		`${records} records, ${facts} facts: ${opened}, read ${rate(facts / ((endMs - readMs) / 1000))} facts/s`,
+	);
+	await again.close();
+}
+
+function rate(perSecond: number): string {
+	return Math.round(perSecond).toLocaleString('en');
+}
