@@ -5,7 +5,7 @@
 import {SystemError} from './errno.ts';
 import {Hostlist} from './hostlist.ts';
 import {Idset} from './idset.ts';
-import {asArray, asObject, asStrings} from './shape.ts';
+import {asArray, asObject, asStrings, atPath} from './shape.ts';
 
 /** A constraint as it stands in a jobspec; `checkConstraint` says whether it is well formed. */
 export type Constraint = Readonly<Record<string, readonly unknown[]>>;
@@ -105,24 +105,12 @@ function compileProperties(values: unknown, path: string): Predicate {
 }
 
 function compileHostlist(values: unknown, path: string): Predicate {
-	const hosts = new Set(
-		asStrings(values, path).flatMap((text, i) => parseAt(`${path}[${i}]`, text, Hostlist).hosts),
-	);
+	const texts = asStrings(values, path);
+	const hosts = new Set(atPath(path, () => Hostlist.parseAll(texts)).hosts);
 	return ({hostname}) => hosts.has(hostname);
 }
 
 function compileRanks(values: unknown, path: string): Predicate {
-	const ranks = asStrings(values, path)
-		.map((text, i) => parseAt(`${path}[${i}]`, text, Idset))
-		.reduce((union, ids) => union.union(ids), Idset.empty);
-	return ({rank}) => ranks.has(rank);
-}
-
-function parseAt<T>(path: string, text: string, format: {parse(text: string): T}): T {
-	try {
-		return format.parse(text);
-	} catch (error) {
-		if (!(error instanceof SystemError)) throw error;
-		throw new SystemError('EINVAL', `${path}: ${error.message}`, {cause: error});
-	}
+	const sets = asStrings(values, path).map((text, i) => atPath(`${path}[${i}]`, () => Idset.parse(text)));
+	return ({rank}) => sets.some(ranks => ranks.has(rank));
 }

@@ -1,5 +1,6 @@
 /** Job dependencies (RFC 26): `{scheme, value, …}` in a jobspec, `scheme:value[?key=value[&…]]` on the command line. */
 import {SystemError} from './errno.ts';
+import {quote} from './quote.ts';
 import {asObject, asString, fault} from './shape.ts';
 
 export interface Dependency {
@@ -29,20 +30,14 @@ export function parseDependency(text: string): Dependency {
 	const match = /^([^:?]+)(?::([^?]*))?(?:\?(.*))?$/s.exec(text);
 	const scheme = match?.[1] ?? '';
 	if (!SCHEME.test(scheme)) {
-		throw new SystemError(
-			'EINVAL',
-			`invalid dependency ${JSON.stringify(text)}: must be SCHEME:VALUE[?KEY=VALUE]`,
-		);
+		throw new SystemError('EINVAL', `invalid dependency ${quote(text)}: must be SCHEME:VALUE[?KEY=VALUE]`);
 	}
 	const parameters = new Map<string, string | readonly string[]>();
 	for (const pair of (match?.[3] ?? '').split('&').filter(pair => pair !== '')) {
 		const [key = '', ...rest] = pair.split('=');
 		const name = decode(key, text);
 		if (name === '' || name === 'scheme' || name === 'value') {
-			throw new SystemError(
-				'EINVAL',
-				`invalid dependency ${JSON.stringify(text)}: parameter ${JSON.stringify(name)}`,
-			);
+			throw new SystemError('EINVAL', `invalid dependency ${quote(text)}: parameter ${JSON.stringify(name)}`);
 		}
 		const value = decode(rest.join('='), text);
 		const before = parameters.get(name);
@@ -57,7 +52,7 @@ function decode(part: string, text: string): string {
 	try {
 		return decodeURIComponent(part);
 	} catch (error) {
-		throw new SystemError('EINVAL', `invalid dependency ${JSON.stringify(text)}: bad percent code`, {
+		throw new SystemError('EINVAL', `invalid dependency ${quote(text)}: bad percent code`, {
 			cause: error,
 		});
 	}

@@ -1,5 +1,6 @@
 /** Flux standard durations (RFC 23): `90s`, `1.5m`, `inf`. In memory a duration is a number of seconds or Infinity. */
 import {SystemError} from './errno.ts';
+import {quote} from './quote.ts';
 
 /**
  * The seconds that `text` stands for: a number with `ms`, `s`, `m`, `h`, `d` or nothing behind it, or `inf` or
@@ -14,14 +15,14 @@ export function parseFsd(text: string): number {
 	if (match === null || !Object.hasOwn(UNIT_SECONDS, unit)) {
 		throw new SystemError(
 			'EINVAL',
-			`invalid duration ${JSON.stringify(text)}: must be a number >= 0 with ms, s, m, h, d or no unit, or inf`,
+			`invalid duration ${quote(text)}: must be a number >= 0 with ms, s, m, h, d or no unit, or inf`,
 		);
 	}
 	const number = Number(`${match[1]}${match[2] ?? ''}`);
 	// Dividing by 1000 rounds once, multiplying by 0.001 twice: 500ms must be exactly 0.5.
 	const seconds = unit === 'ms' ? number / 1000 : number * UNIT_SECONDS[unit as keyof typeof UNIT_SECONDS];
 	if (!Number.isFinite(seconds)) {
-		throw new SystemError('ERANGE', `invalid duration ${JSON.stringify(text)}: too large (use inf)`);
+		throw new SystemError('ERANGE', `invalid duration ${quote(text)}: too large (use inf)`);
 	}
 	return seconds;
 }

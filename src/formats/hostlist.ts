@@ -3,6 +3,8 @@
  * are held expanded; the text is compressed only where it reads back as the same names in the same order.
  */
 import {SystemError} from './errno.ts';
+import {quote} from './quote.ts';
+import {atPath} from './shape.ts';
 
 /** The most hosts of one list, and so of one range. */
 export const HOSTLIST_HOSTS_MAX = 2 ** 20;
@@ -28,6 +30,18 @@ export class Hostlist implements Iterable<string> {
 		const hosts: string[] = [];
 		for (const element of splitElements(text)) {
 			if (element !== '') expandElement(element, hosts, text);
+		}
+		return new Hostlist(hosts);
+	}
+
+	/** Reads several texts as one list. @throws {SystemError} EINVAL for a bad one, as `[1]: …`, ERANGE for too many hosts. */
+	static parseAll(texts: readonly string[]): Hostlist {
+		const hosts: string[] = [];
+		for (const [i, text] of texts.entries()) {
+			// Checked for each text: many short ones can stand for far more hosts than fit into memory.
+			const list = atPath(`[${i}]`, () => Hostlist.parse(text));
+			if (hosts.length + list.count > HOSTLIST_HOSTS_MAX) throw tooMany(`[${i}]: the list`);
+			for (const host of list) hosts.push(host);
 		}
 		return new Hostlist(hosts);
 	}
@@ -232,10 +246,6 @@ function invalid(text: string, why: string): SystemError {
 
 function tooMany(what: string): SystemError {
 	return new SystemError('ERANGE', `invalid hostlist: ${what} exceeds ${HOSTLIST_HOSTS_MAX} hosts`);
-}
-
-function quote(text: string): string {
-	return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
 }
 
 function tooManyRanges(text: string): SystemError {

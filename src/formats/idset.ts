@@ -3,6 +3,7 @@
  * non-adjacent ranges, so that the cost follows the ranges and not the ids.
  */
 import {SystemError} from './errno.ts';
+import {quote} from './quote.ts';
 
 /** The largest id; one less than Flux's IDSET_INVALID_ID, 2^32-1. */
 export const IDSET_ID_MAX = 2 ** 32 - 2;
@@ -125,8 +126,7 @@ export class Idset implements Iterable<number> {
 	union(other: Idset): Idset {
 		if (other.isEmpty) return this;
 		if (this.isEmpty) return other;
-		const sorted = [...this.ranges, ...other.ranges].sort((a, b) => a.first - b.first);
-		return new Idset(mergeSorted(sorted));
+		return new Idset(mergeSorted(interleave(this.ranges, other.ranges)));
 	}
 
 	/** The ids of this set that are not in `other`. */
@@ -237,6 +237,18 @@ function parseElement(element: string, text: string): IdRange {
 	return {first, last};
 }
 
+/** The ranges of both, ascending by `first`. */
+function interleave(a: readonly IdRange[], b: readonly IdRange[]): readonly IdRange[] {
+	const sorted: IdRange[] = [];
+	let i = 0;
+	for (const range of a) {
+		for (; i < b.length && b[i]!.first < range.first; i += 1) sorted.push(b[i]!);
+		sorted.push(range);
+	}
+	for (; i < b.length; i += 1) sorted.push(b[i]!);
+	return sorted;
+}
+
 /** Joins ranges that overlap or touch; `sorted` ascends by `first`. */
 function mergeSorted(sorted: readonly IdRange[]): readonly IdRange[] {
 	const merged: IdRange[] = [];
@@ -259,9 +271,4 @@ function assertId(id: number): void {
 
 function invalid(text: string, why: string): SystemError {
 	return new SystemError('EINVAL', `invalid idset ${quote(text)}: ${why}`);
-}
-
-/** Bounded, so that an error about a hostile text stays readable. */
-function quote(text: string): string {
-	return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
 }

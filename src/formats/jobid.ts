@@ -4,6 +4,7 @@
  * The forms `words` and `emoji` need tables that Coppice does not carry: they are refused by name.
  */
 import {SystemError} from './errno.ts';
+import {quote} from './quote.ts';
 
 export type JobId = bigint;
 
@@ -181,9 +182,9 @@ function assemble(timeMs: number, rank: number, sequence: number): JobId {
 }
 
 function invalid(text: string, why: string): SystemError {
-	return new SystemError('EINVAL', `invalid job id ${JSON.stringify(text)}: ${why}`);
+	return new SystemError('EINVAL', `invalid job id ${quote(text)}: ${why}`);
 }
 
 function outOfRange(text: string): SystemError {
-	return new SystemError('ERANGE', `invalid job id ${JSON.stringify(text)}: greater than 2^64-1`);
+	return new SystemError('ERANGE', `invalid job id ${quote(text)}: greater than 2^64-1`);
 }

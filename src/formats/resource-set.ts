@@ -5,48 +5,10 @@
 import {SystemError} from './errno.ts';
 import {Hostlist} from './hostlist.ts';
 import {Idset} from './idset.ts';
-import type {Members} from './shape.ts';
-import {asArray, asInteger, asNumber, asObject, asString, fault, onlyMembers} from './shape.ts';
+import type {RankResources, REncoded, ResourceSetInfo} from './r-json.ts';
+import {parseR} from './r-json.ts';
 
-export interface RankResources {
-	readonly host: string;
-	readonly cores: Idset;
-	readonly gpus: Idset;
-}
-
-/** What R says beside the resources of each rank. */
-export interface ResourceSetInfo {
-	/** Epoch seconds, or 0: not set. */
-	readonly starttime: number;
-	/** Epoch seconds, or 0: does not expire. */
-	readonly expiration: number;
-	/** Property to the ranks that have it; ranks that are not in the set are dropped, and names without any. */
-	readonly properties: ReadonlyMap<string, Idset>;
-	/** How many task slots the set holds, when a scheduler has said so. */
-	readonly nslots: number | null;
-	/** The scheduler's own part of R, opaque, or null. */
-	readonly scheduling: Members | null;
-}
-
-/** R as JSON. */
-export interface REncoded {
-	readonly version: 1;
-	readonly execution: {
-		readonly R_lite: readonly {
-			readonly rank: string;
-			readonly children: {readonly core?: string; readonly gpu?: string};
-		}[];
-		readonly nodelist: readonly string[];
-		readonly nslots?: number;
-		readonly starttime: number;
-		readonly expiration: number;
-		readonly properties?: Readonly<Record<string, string>>;
-	};
-	readonly scheduling?: Members;
-}
-
-/** The most ranks of a set that is read: the same as of hosts in a hostlist. */
-export const RESOURCE_RANKS_MAX = 2 ** 20;
+export type {RankResources, REncoded, ResourceSetInfo} from './r-json.ts';
 
 // Before the class: its `empty` is made with it when the class is.
 const NO_INFO: ResourceSetInfo = {
@@ -87,24 +49,8 @@ export class ResourceSet {
 
 	/** Reads R. @throws {SystemError} EINVAL that names the path of the fault, as `R.execution.R_lite[0].rank: …` */
 	static parse(value: unknown): ResourceSet {
-		const r = asObject(value, 'R');
-		if (r['version'] !== 1) throw fault('R.version', '1', r['version']);
-		const execution = asObject(r['execution'], 'R.execution');
-		const children = parseRLite(execution['R_lite']);
-		const hosts = parseNodelist(execution['nodelist']);
-		if (hosts.count !== children.size) {
-			throw fault('R.execution.nodelist', `the hosts of ${children.size} ranks`, `${hosts.count} hosts`);
-		}
-		const ranks = [...children.keys()].sort((a, b) => a - b);
-		const entries = ranks.map((rank, i) => [rank, {host: hosts.nth(i), ...children.get(rank)!}] as const);
-		return ResourceSet.from(entries, {
-			starttime: asNumber(execution['starttime'] ?? 0, 'R.execution.starttime', 0),
-			expiration: asNumber(execution['expiration'] ?? 0, 'R.execution.expiration', 0),
-			properties: parseProperties(execution['properties'] ?? {}),
-			nslots:
-				execution['nslots'] === undefined ? null : asInteger(execution['nslots'], 'R.execution.nslots', 1),
-			scheduling: r['scheduling'] === undefined ? null : asObject(r['scheduling'], 'R.scheduling'),
-		});
+		const {ranks, info} = parseR(value);
+		return ResourceSet.from(ranks, info);
 	}
 
 	/** R as JSON: equal ranks share an entry, the node list is compressed. `parse` gives an equal set back. */
@@ -177,10 +123,7 @@ export class ResourceSet {
 
 	/** The ranks of `ids` alone, with all they have here. */
 	pick(ids: Idset): ResourceSet {
-		return ResourceSet.from(
-			[...this.ranks].filter(([rank]) => ids.has(rank)),
-			{...this.info, nslots: null},
-		);
+		return this.derive(new Map([...this.ranks].filter(([rank]) => ids.has(rank))));
 	}
 
 	/**
@@ -221,32 +164,29 @@ export class ResourceSet {
 			if (!cores.isEmpty) throw notSubset(`rank ${rank} (${ours.host}) does not hold core ${cores}`);
 			const gpus = theirs.gpus.difference(ours.gpus);
 			if (!gpus.isEmpty) throw notSubset(`rank ${rank} (${ours.host}) does not hold gpu ${gpus}`);
-			ranks.set(rank, {
+			const rest = {
 				host: ours.host,
 				cores: ours.cores.difference(theirs.cores),
 				gpus: ours.gpus.difference(theirs.gpus),
-			});
+			};
+			if (rest.cores.isEmpty && rest.gpus.isEmpty) ranks.delete(rank);
+			else ranks.set(rank, rest);
 		}
-		return ResourceSet.from(ranks, {...this.info, nslots: null});
+		return this.derive(ranks);
 	}
 
 	/** What is in both; hosts, times and properties are this set's. @throws {SystemError} EINVAL when hosts differ. */
 	intersect(other: ResourceSet): ResourceSet {
-		const entries: [number, RankResources][] = [];
+		const ranks = new Map<number, RankResources>();
 		for (const [rank, ours] of this.ranks) {
 			const theirs = other.ranks.get(rank);
 			if (theirs === undefined) continue;
 			assertSameHost(rank, ours, theirs);
-			entries.push([
-				rank,
-				{
-					host: ours.host,
-					cores: ours.cores.intersect(theirs.cores),
-					gpus: ours.gpus.intersect(theirs.gpus),
-				},
-			]);
+			const cores = ours.cores.intersect(theirs.cores);
+			const gpus = ours.gpus.intersect(theirs.gpus);
+			if (!cores.isEmpty || !gpus.isEmpty) ranks.set(rank, {host: ours.host, cores, gpus});
 		}
-		return ResourceSet.from(entries, {...this.info, nslots: null});
+		return this.derive(ranks);
 	}
 
 	/** Whether all ranks, hosts, cores and gpus are the same; times, properties and the like are not compared. */
@@ -264,79 +204,18 @@ export class ResourceSet {
 		return this.encode();
 	}
 
+	/** Fewer of the same resources: `ranks` ascends and holds no rank without a core and a gpu. */
+	// Not `#derive`: where a #method names its class, the compiler refers to the class by an alias that is not set
+	// yet when `empty` is made.
+	private derive(ranks: ReadonlyMap<number, RankResources>): ResourceSet {
+		const properties = restrictProperties(this.info.properties, ranks.keys());
+		return new ResourceSet(ranks, {...this.info, nslots: null, properties});
+	}
+
 	#sum(countOf: (resources: RankResources) => number): number {
 		let sum = 0;
 		for (const resources of this.ranks.values()) sum += countOf(resources);
 		return sum;
-	}
-}
-
-/** Characters that RFC 20 keeps for the syntax of constraints. */
-const PROPERTY_FORBIDDEN = /[!&'"^`|()\s]/;
-
-function parseRLite(value: unknown): Map<number, {cores: Idset; gpus: Idset}> {
-	const ranks = new Map<number, {cores: Idset; gpus: Idset}>();
-	for (const [i, item] of asArray(value, 'R.execution.R_lite').entries()) {
-		const path = `R.execution.R_lite[${i}]`;
-		const entry = asObject(item, path);
-		const children = asObject(entry['children'], `${path}.children`);
-		onlyMembers(children, `${path}.children`, ['core', 'gpu']);
-		const resources = {
-			cores: parseIdset(children['core'] ?? '', `${path}.children.core`),
-			gpus: parseIdset(children['gpu'] ?? '', `${path}.children.gpu`),
-		};
-		if (resources.cores.isEmpty && resources.gpus.isEmpty) {
-			throw fault(`${path}.children`, 'at least one core or gpu', children);
-		}
-		const ids = parseIdset(entry['rank'], `${path}.rank`);
-		if (ids.isEmpty) throw fault(`${path}.rank`, 'an idset of at least one rank', entry['rank']);
-		if (ranks.size + ids.count > RESOURCE_RANKS_MAX) {
-			throw fault('R.execution.R_lite', `at most ${RESOURCE_RANKS_MAX} ranks`, ranks.size + ids.count);
-		}
-		for (const rank of ids) {
-			if (ranks.has(rank))
-				throw fault(`${path}.rank`, `without rank ${rank}, which came before`, entry['rank']);
-			ranks.set(rank, resources);
-		}
-	}
-	return ranks;
-}
-
-function parseNodelist(value: unknown): Hostlist {
-	let hosts = Hostlist.empty;
-	for (const [i, item] of asArray(value, 'R.execution.nodelist').entries()) {
-		const path = `R.execution.nodelist[${i}]`;
-		hosts = hosts.append(atPath(path, () => Hostlist.parse(asString(item, path))));
-	}
-	return hosts;
-}
-
-function parseProperties(value: unknown): ReadonlyMap<string, Idset> {
-	const properties = new Map<string, Idset>();
-	for (const [name, ids] of Object.entries(asObject(value, 'R.execution.properties'))) {
-		const path = `R.execution.properties.${name}`;
-		if (name === '' || PROPERTY_FORBIDDEN.test(name)) {
-			throw new SystemError(
-				'EINVAL',
-				`${path}: a property name may not hold any of ! & ' " ^ \` | ( ) or space`,
-			);
-		}
-		properties.set(name, parseIdset(ids, path));
-	}
-	return properties;
-}
-
-function parseIdset(value: unknown, path: string): Idset {
-	return atPath(path, () => Idset.parse(asString(value, path)));
-}
-
-/** Puts `path` before the message of an error that does not have it yet. */
-function atPath<T>(path: string, parse: () => T): T {
-	try {
-		return parse();
-	} catch (error) {
-		if (!(error instanceof SystemError) || error.message.startsWith(path)) throw error;
-		throw new SystemError('EINVAL', `${path}: ${error.message}`, {cause: error});
 	}
 }
 

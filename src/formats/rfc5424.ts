@@ -3,6 +3,7 @@
  * expect it: the number in `<…>` is severity * 8 + facility, not facility * 8 + severity.
  */
 import {SystemError} from './errno.ts';
+import {quote} from './quote.ts';
 
 /** 0 emerg … 7 debug. */
 export type Severity = 0 | 1 | 2 | 3 | 4 | 5 | 6 | 7;
@@ -66,6 +67,5 @@ const LINE =
 	/^<([0-9]{1,3})>1 ([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?Z ([0-9]{1,10}) ([\x21-\x7e]{1,48}) ([0-9]{1,10}|-) [\x21-\x7e]+ -(?: (.*))?$/s;
 
 function invalid(line: string, why: string): SystemError {
-	const shown = line.length > 120 ? `${line.slice(0, 117)}...` : line;
-	return new SystemError('EINVAL', `invalid log line ${JSON.stringify(shown)}: ${why}`);
+	return new SystemError('EINVAL', `invalid log line ${quote(line, 120)}: ${why}`);
 }

@@ -63,6 +63,17 @@ export function onlyMembers(object: Members, path: string, known: readonly strin
 	}
 }
 
+/** What `parse` returns; puts `path` before the message of its `SystemError`, unless it is there already. */
+export function atPath<T>(path: string, parse: () => T): T {
+	try {
+		return parse();
+	} catch (error) {
+		if (!(error instanceof SystemError) || error.message.startsWith(path)) throw error;
+		const joint = error.message.startsWith('[') ? '' : ': ';
+		throw new SystemError('EINVAL', `${path}${joint}${error.message}`, {cause: error});
+	}
+}
+
 export function isObject(value: unknown): value is Members {
 	return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

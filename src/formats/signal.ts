@@ -1,5 +1,6 @@
 /** Signals of Linux on x86-64 and arm64 (signal(7)) by number and name, and what a wait status says (wait(2)). */
 import {SystemError} from './errno.ts';
+import {quote} from './quote.ts';
 
 export type WaitOutcome =
 	| {readonly kind: 'exited'; readonly code: number}
@@ -28,7 +29,7 @@ export function parseSignal(text: string): number {
 	if (signum === undefined) {
 		throw new SystemError(
 			'EINVAL',
-			`invalid signal ${JSON.stringify(text)}: must be a name such as TERM or SIGTERM, or 1..${SIGNUM_MAX}`,
+			`invalid signal ${quote(text)}: must be a name such as TERM or SIGTERM, or 1..${SIGNUM_MAX}`,
 		);
 	}
 	return signum;

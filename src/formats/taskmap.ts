@@ -4,6 +4,7 @@
  */
 import {SystemError} from './errno.ts';
 import {Idset} from './idset.ts';
+import {quote} from './quote.ts';
 import {asArray, asInteger, asObject, fault, isObject} from './shape.ts';
 
 export type TaskmapBlock = readonly [nodeid: number, nnodes: number, ppn: number, repeat: number];
@@ -153,8 +154,7 @@ function compress(tasks: readonly Run[]): Taskmap {
 }
 
 function invalidRaw(text: string, why: string): SystemError {
-	const shown = text.length > 80 ? `${text.slice(0, 77)}...` : text;
-	return new SystemError('EINVAL', `invalid taskmap ${JSON.stringify(shown)}: ${why}`);
+	return new SystemError('EINVAL', `invalid taskmap ${quote(text)}: ${why}`);
 }
 
 function tooLarge(): SystemError {

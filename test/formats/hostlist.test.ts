@@ -120,6 +120,13 @@ test('texts beyond the limits are refused before they are expanded', t => {
 	);
 });
 
+test('several texts are one list, within the same limit, and a bad one is named', t => {
+	t.is(`${Hostlist.parseAll(['a[1-2]', '', 'b,a3'])}`, 'a[1-2],b,a3');
+	t.throws(() => Hostlist.parseAll(['a', 'b[']), {code: 'EINVAL', message: /^\[1\]: invalid hostlist "b\["/});
+	const bomb = Array<string>(1_000_000).fill('n[0-1048575]');
+	t.throws(() => Hostlist.parseAll(bomb), {code: 'ERANGE', message: /\[1\]/});
+});
+
 test('a list of more ranges than one pair of brackets may hold still reads back', t => {
 	const names = Array.from({length: HOSTLIST_RANGES_MAX + 5}, (_, i) => `n${2 * i}`);
 	const list = Hostlist.from(names);

@@ -38,6 +38,7 @@ test('every vector of RFC 19 encodes to its F58 text and decodes back', t => {
 		t.is(decodeJobid(`f${digits}`), id);
 	}
 	t.is(decodeJobid('f111'), 0n);
+	t.is(decodeJobid(`f${'1'.repeat(30)}2`), 1n);
 });
 
 test('one id has the documented text in each form and the documented parts', t => {

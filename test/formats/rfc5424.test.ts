@@ -17,6 +17,8 @@ test('a line captured from Flux is what we write and read', t => {
 	t.is(encodeLogLine(RECORD), LINE);
 	t.deepEqual(parseLogLine(LINE), RECORD);
 	t.is(SEVERITY_NAMES[7], 'debug');
+	t.is(parseLogLine(LINE.replace('.791118Z', '.5Z')).atMs % 1000, 500);
+	t.is(parseLogLine(LINE.replace('.791118Z', 'Z')).atMs % 1000, 0);
 });
 
 test('a record without pid and message has dashes and nothing', t => {

@@ -64,6 +64,7 @@ test('block fills node after node, cyclic deals tasks out', t => {
 	t.deepEqual(cyclicTaskmap([4, 4, 4, 4]), [[0, 4, 1, 4]]);
 	t.is(encodeRawTaskmap(cyclicTaskmap([2, 1, 2])), '0,3;1;2,4');
 	t.deepEqual(blockTaskmap([]), []);
+	t.deepEqual(blockTaskmap([0, 1, 0]), [[1, 1, 1, 1]]);
 });
 
 test('the PMI form repeats its blocks', t => {
