@@ -107,7 +107,8 @@ export class EffectRunner {
 
 	#isWanted(effect: Effect): boolean {
 		if ('rank' in effect && !this.#reconciled.has(effect.rank)) return false;
-		for (const entity of entitiesOf(effect)) if (this.#wanted.get(entity)?.has(effect.key) === true) return true;
+		for (const entity of entitiesOf(effect))
+			if (this.#wanted.get(entity)?.has(effect.key) === true) return true;
 		return false;
 	}
 }

@@ -5,7 +5,13 @@
  *
  * The same `applyFact` and the same `effectsOf` serve a live broker and a replay; there is no second reading of the log.
  */
-import {DurableState, isDurable, type AnyFact, type Change, type StateRow} from '../machines/durable-state.ts';
+import {
+	DurableState,
+	isDurable,
+	type AnyFact,
+	type Change,
+	type StateRow,
+} from '../machines/durable-state.ts';
 import {effectsOfJob, effectsOfPart, type Effect, type EffectKind} from '../machines/effects.ts';
 import {IllegalFactError} from '../machines/machine.ts';
 import {SystemError} from '../formats/errno.ts';
@@ -93,6 +99,9 @@ export class Runtime implements Core {
 		const before = this.#state.lost.size;
 		let facts = 0;
 		for await (const record of this.#log.read({fromSeq})) {
+			if (record.checkpoint !== null && facts === 0 && snapshot === null) {
+				this.#state = DurableState.decode(record.checkpoint.state);
+			}
 			for (const [index, fact] of record.facts.entries()) {
 				replayFact(this.#state, fact as AnyFact, record.seq + index);
 				facts += 1;
@@ -195,12 +204,17 @@ export class Runtime implements Core {
 	}
 }
 
-/** Applies one fact of a log; what its job can't take sets the job aside. Also used by `log replay` and the REPL. */
-export function replayFact(state: DurableState, fact: AnyFact, seq: number): void {
+/**
+ * Applies one fact of a log; what its job can't take sets the job aside, and the reason is returned. Also used by
+ * `log replay` and the REPL.
+ */
+export function replayFact(state: DurableState, fact: AnyFact, seq: number): string | null {
 	try {
 		state.applyFact(fact);
+		return null;
 	} catch (error) {
 		if (!(error instanceof IllegalFactError)) throw error;
 		state.setAside(fact, {seq, reason: error.message});
+		return error.message;
 	}
 }

@@ -79,7 +79,8 @@ const context: BrokerContext = {
 const chart = setup({
 	types: {context: {} as BrokerContext, events: {} as BrokerFact},
 	guards: {
-		isNextEpoch: ({context, event}) => event.type === 'broker.boot' && event.epoch === context.epoch + 1,
+		// Not just the next one: a salvaged log may lack boots.
+		isLaterEpoch: ({context, event}) => event.type === 'broker.boot' && event.epoch > context.epoch,
 	},
 	actions: {
 		/** Accepted, and nothing of the broker's own changes. */
@@ -111,7 +112,7 @@ const chart = setup({
 		new: {on: {'broker.instance': {target: 'stopped', actions: 'found'}}},
 		recovering: {
 			on: {
-				'broker.boot': {guard: 'isNextEpoch', target: 'recovering', actions: 'boot'},
+				'broker.boot': {guard: 'isLaterEpoch', target: 'recovering', actions: 'boot'},
 				'broker.reconcile': {target: 'running'},
 				'broker.shutdown': {target: 'stopping', actions: 'shutdown'},
 				'broker.stop': {target: 'stopped', actions: 'stop'},
@@ -120,7 +121,7 @@ const chart = setup({
 		},
 		running: {
 			on: {
-				'broker.boot': {guard: 'isNextEpoch', target: 'recovering', actions: 'boot'},
+				'broker.boot': {guard: 'isLaterEpoch', target: 'recovering', actions: 'boot'},
 				'broker.reconcile': {actions: 'keep'},
 				'broker.shutdown': {target: 'stopping', actions: 'shutdown'},
 				'broker.stop': {target: 'stopped', actions: 'stop'},
@@ -129,7 +130,7 @@ const chart = setup({
 		},
 		stopping: {
 			on: {
-				'broker.boot': {guard: 'isNextEpoch', target: 'recovering', actions: 'boot'},
+				'broker.boot': {guard: 'isLaterEpoch', target: 'recovering', actions: 'boot'},
 				'broker.reconcile': {actions: 'keep'},
 				'broker.shutdown': {actions: 'shutdown'},
 				'broker.stop': {target: 'stopped', actions: 'stop'},
@@ -138,7 +139,7 @@ const chart = setup({
 		},
 		stopped: {
 			on: {
-				'broker.boot': {guard: 'isNextEpoch', target: 'recovering', actions: 'boot'},
+				'broker.boot': {guard: 'isLaterEpoch', target: 'recovering', actions: 'boot'},
 				'broker.jobid-floor': {actions: 'keep'},
 			},
 		},

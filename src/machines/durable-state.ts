@@ -92,7 +92,8 @@ export class DurableState {
 
 	/** Replay only: sets the job of a fact aside that it did not accept. Other jobs go on. */
 	setAside(fact: AnyFact, {seq, reason}: {readonly seq: number; readonly reason: string}): void {
-		if (!('id' in fact)) throw new Error(`${fact.type} at ${seq} does not fit, and belongs to no job: ${reason}`);
+		if (!('id' in fact))
+			throw new Error(`${fact.type} at ${seq} does not fit, and belongs to no job: ${reason}`);
 		const {id} = fact;
 		const before = this.lost.get(id);
 		if (before === undefined) {

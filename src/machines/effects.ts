@@ -54,7 +54,8 @@ const SIGTERM = 15;
 
 export function effectsOfJob({value, context}: JobSnapshot): readonly Effect[] {
 	const next = advanceOf(value, context);
-	if (next !== null) return [{kind: 'advance', key: `advance:${context.id}:${value}:${next.type}`, fact: next}];
+	if (next !== null)
+		return [{kind: 'advance', key: `advance:${context.id}:${value}:${next.type}`, fact: next}];
 	const {id, attempt, priority, ranks, exception} = context;
 	switch (value) {
 		case 'sched':

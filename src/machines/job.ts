@@ -8,13 +8,7 @@
  * nothing of it is left there.
  */
 import {assign, setup} from 'xstate';
-import {
-	accountReport,
-	decisiveEnd,
-	type RankPart,
-	type ReportBody,
-	type TaskOutput,
-} from './job-report.ts';
+import {accountReport, decisiveEnd, type RankPart, type ReportBody, type TaskOutput} from './job-report.ts';
 import {compileMachine, type Fact, type Snapshot} from './machine.ts';
 
 export type Json = Readonly<Record<string, unknown>>;

@@ -152,7 +152,8 @@ const TRANSITION_KEYS = new Set(['guard', 'target', 'actions', 'description']);
 
 function refuse(where: string, written: object, allowed: ReadonlySet<string>): void {
 	for (const key of Object.keys(written)) {
-		if (!allowed.has(key)) throw new Error(`${where}: '${key}' cannot be replayed, so a machine may not use it`);
+		if (!allowed.has(key))
+			throw new Error(`${where}: '${key}' cannot be replayed, so a machine may not use it`);
 	}
 }
 

@@ -91,4 +91,7 @@ const chart = setup({
 	},
 });
 
-export const rpcMachine = compileMachine<RpcContext, RpcFact>(chart, ({key, topic}) => `RPC ${topic} (${key})`);
+export const rpcMachine = compileMachine<RpcContext, RpcFact>(
+	chart,
+	({key, topic}) => `RPC ${topic} (${key})`,
+);

@@ -1,6 +1,15 @@
-/** Finished jobs and what they wrote, as rows of the store (machines/archive-row.ts). Read only: rows are written by facts. */
+/**
+ * Finished jobs and what they wrote, as rows of the store (machines/archive-row.ts). Read only: rows are written with facts,
+ * and can be read from the moment of the fact on.
+ */
 import {decode} from '@msgpack/msgpack';
-import {archiveKey, outputKey, type ArchiveRow, type OutputChunkName} from '../machines/archive-row.ts';
+import {
+	archiveKey,
+	outputKey,
+	requestKey,
+	type ArchiveRow,
+	type OutputChunkName,
+} from '../machines/archive-row.ts';
 
 export interface RowReader {
 	get(key: Uint8Array): Uint8Array | undefined;
@@ -24,20 +33,15 @@ export class Archive {
 		return value === undefined ? undefined : decodeRow(value);
 	}
 
-	/** The job id in the row of a request id. */
-	id(key: Uint8Array): bigint | undefined {
-		const value = this.#rows.get(key);
+	/** The job that a submit with this request id made. */
+	idOfRequest(requestId: string): bigint | undefined {
+		const value = this.#rows.get(requestKey(requestId));
 		return value === undefined ? undefined : (decode(value, {useBigInt64: true}) as bigint);
 	}
 
 	/** Jobs by descending id. */
-	async *newestFirst(limit?: number): AsyncGenerator<ArchiveRow> {
-		const range = {
-			gte: archiveKey(0n),
-			lt: Buffer.from([0x42]),
-			reverse: true,
-			...(limit === undefined ? {} : {limit}),
-		};
+	async *newestFirst(): AsyncGenerator<ArchiveRow> {
+		const range = {gte: archiveKey(0n), lt: Buffer.from([0x42]), reverse: true};
 		for await (const [, value] of this.#rows.rows(range)) yield decodeRow(value);
 	}
 

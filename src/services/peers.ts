@@ -34,7 +34,9 @@ export class LocalPeers implements Peers {
 	request(rank: number, topic: string, payload: object): Promise<unknown> {
 		const handler = this.#handlers.get(topic);
 		if (rank !== this.#core.rank) {
-			return Promise.reject(new SystemError('EHOSTUNREACH', `${topic}: rank ${rank} is not in this instance`));
+			return Promise.reject(
+				new SystemError('EHOSTUNREACH', `${topic}: rank ${rank} is not in this instance`),
+			);
 		}
 		if (handler === undefined) {
 			return Promise.reject(new SystemError('ENOSYS', `no service matching ${topic} is registered`));

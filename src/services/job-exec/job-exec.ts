@@ -220,34 +220,30 @@ export class JobExec {
 
 	/** Sends the next report that is not acknowledged. False: there is none. */
 	async #reportNext(key: string): Promise<boolean> {
-			const part = this.#core.state.parts.get(key);
-			const report = part?.context.reports.find(({seq}) => seq > part.context.acked);
-			if (part === undefined || report === undefined) return false;
-			const {id, attempt} = part.context;
-			const output =
-				report.body.kind === 'exited' ? await this.#outputOf({id, attempt}, report.body.tasks) : undefined;
-			const message: ReportMessage = {
-				rank: this.#core.rank,
-				id,
-				attempt,
-				...report,
-				...(output === undefined ? {} : {output}),
-			};
-			const answer = (await this.#peers.request(
-				ROOT,
-				'job-manager.exec-report',
-				message,
-			)) as ReportResponse;
-			const now = this.#core.state.parts.get(key);
-			if (now === undefined) return false;
-			if (answer.ack > now.context.acked) {
-				this.#core.post({type: 'part.ack', id, attempt, seq: answer.ack});
-			}
-			if (answer.forget) {
-				this.#supersede({id, attempt});
-				return false;
-			}
-			return true;
+		const part = this.#core.state.parts.get(key);
+		const report = part?.context.reports.find(({seq}) => seq > part.context.acked);
+		if (part === undefined || report === undefined) return false;
+		const {id, attempt} = part.context;
+		const output =
+			report.body.kind === 'exited' ? await this.#outputOf({id, attempt}, report.body.tasks) : undefined;
+		const message: ReportMessage = {
+			rank: this.#core.rank,
+			id,
+			attempt,
+			...report,
+			...(output === undefined ? {} : {output}),
+		};
+		const answer = (await this.#peers.request(ROOT, 'job-manager.exec-report', message)) as ReportResponse;
+		const now = this.#core.state.parts.get(key);
+		if (now === undefined) return false;
+		if (answer.ack > now.context.acked) {
+			this.#core.post({type: 'part.ack', id, attempt, seq: answer.ack});
+		}
+		if (answer.forget) {
+			this.#supersede({id, attempt});
+			return false;
+		}
+		return true;
 	}
 
 	async #outputOf(name: PartName, ends: readonly {readonly task: number}[]) {

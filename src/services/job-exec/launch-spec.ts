@@ -109,7 +109,10 @@ function outputPath(
 		{output?: Record<string, {type?: string; path?: string}>} | undefined;
 	const path = options?.output?.[stream]?.path;
 	if (path === undefined) return null;
-	const expanded = path.replaceAll(/\{\{\s*([a-z_.0-9]+)\s*\}\}/g, (whole, tag: string) => expand(tag, names) ?? whole);
+	const expanded = path.replaceAll(
+		/\{\{\s*([a-z_.0-9]+)\s*\}\}/g,
+		(whole, tag: string) => expand(tag, names) ?? whole,
+	);
 	return expanded.startsWith('/') ? expanded : `${cwd}/${expanded}`;
 }
 

@@ -8,6 +8,7 @@ import type {TaskOutput} from '../../machines/job-report.ts';
 import type {OutputStream, PartKey, ProcessHost} from '../../ports/process-host.ts';
 import type {PartOutput} from './messages.ts';
 
+/** Bytes of one row of output in the root's store. */
 export const OUTPUT_CHUNK_BYTES = 256 * 1024;
 /** Of each stream of each task so much is kept; what is beyond is dropped, and the output says so at its end. */
 export const OUTPUT_KEPT_BYTES_MAX = 64 * 1024 * 1024;
@@ -36,22 +37,34 @@ export async function readPartOutput(
 	return {outputs, chunks, eventlog: await host.readEventlog(key)};
 }
 
+/** The stream in chunks of exactly OUTPUT_CHUNK_BYTES, but for the last one. */
 async function readStream(
 	host: ProcessHost,
 	key: PartKey,
 	task: number,
 	stream: OutputStream,
 ): Promise<Uint8Array[]> {
-	const values: Uint8Array[] = [];
-	let offset = 0;
-	for (;;) {
+	const chunks: Buffer[] = [];
+	let chunk: Uint8Array[] = [];
+	let room = OUTPUT_CHUNK_BYTES;
+	const add = (data: Uint8Array) => {
+		chunk.push(data);
+		room -= data.length;
+		if (room > 0) return;
+		chunks.push(Buffer.concat(chunk));
+		chunk = [];
+		room = OUTPUT_CHUNK_BYTES;
+	};
+	for (let offset = 0; ;) {
 		if (offset >= OUTPUT_KEPT_BYTES_MAX) {
-			values.push(Buffer.from(`\ncoppice: output truncated after ${offset} bytes\n`));
-			return values;
+			add(Buffer.from(`\ncoppice: output truncated after ${offset} bytes\n`));
+			break;
 		}
-		const {data} = await host.readOutput(key, task, stream, offset, OUTPUT_CHUNK_BYTES);
-		if (data.length === 0) return values;
-		values.push(data);
+		const {data} = await host.readOutput(key, task, stream, offset, room);
+		if (data.length === 0) break;
 		offset += data.length;
+		add(data);
 	}
+	if (chunk.length > 0) chunks.push(Buffer.concat(chunk));
+	return chunks;
 }

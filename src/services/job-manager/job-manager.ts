@@ -5,14 +5,12 @@
 import {SystemError} from '../../formats/errno.ts';
 import {nextJobid} from '../../formats/jobid.ts';
 import {parseJobspec} from '../../formats/jobspec.ts';
-import {requestKey, type ArchiveRow} from '../../machines/archive-row.ts';
 import type {JobSnapshot, Json} from '../../machines/job.ts';
 import type {Core} from '../core.ts';
 import type {
 	AdoptMessage,
 	InventoryMessage,
 	InventoryResponse,
-	PartName,
 	ReportMessage,
 	ReportResponse,
 } from '../job-exec/messages.ts';
@@ -66,7 +64,7 @@ export class JobManager {
 	 * @throws {SystemError} EINVAL with the path of the fault, EAGAIN, EROFS.
 	 */
 	submit({jobspec, urgency, flags, userid, requestId}: SubmitRequest): bigint {
-		const {core} = {core: this.#core};
+		const core = this.#core;
 		const known = requestId === null ? undefined : this.#jobOfRequest(requestId);
 		if (known !== undefined) return known;
 		if (core.refusal !== null) throw new SystemError('EROFS', core.refusal);
@@ -139,7 +137,7 @@ export class JobManager {
 		if (requestId.length > REQUEST_ID_LENGTH_MAX) {
 			throw new SystemError('EINVAL', `request id is longer than ${REQUEST_ID_LENGTH_MAX} characters`);
 		}
-		return this.#core.state.requests.get(requestId) ?? this.#archive.id(requestKey(requestId));
+		return this.#core.state.requests.get(requestId) ?? this.#archive.idOfRequest(requestId);
 	}
 
 	#sendStart(id: bigint, rank: number): void {
@@ -224,5 +222,3 @@ function checkUrgency(urgency: number): void {
 		throw new SystemError('EINVAL', `urgency range is [0:${URGENCY_MAX}], not ${urgency}`);
 	}
 }
-
-export type {ArchiveRow, PartName};

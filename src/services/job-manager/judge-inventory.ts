@@ -34,7 +34,7 @@ export function judgeInventory(message: InventoryMessage, known: Known): Verdict
 		expected.add(key);
 		if (part.state !== 'started') continue;
 		const found = here.get(key);
-		if (found === undefined) facts.push(...lost(context, message, known.nowMs));
+		if (found === undefined) facts.push(...lost(value, context, message, known.nowMs));
 		else if (found.state === 'running' && value === 'run') facts.push({type: 'job.reattach', id, rank});
 	}
 	const unknown: PartName[] = [];
@@ -49,6 +49,7 @@ export function judgeInventory(message: InventoryMessage, known: Known): Verdict
 
 /** It was started there, and nothing of it is left. */
 function lost(
+	value: string,
 	{id, ranks}: JobSnapshot['context'],
 	{rank, bootId}: InventoryMessage,
 	nowMs: number,
@@ -59,6 +60,15 @@ function lost(
 	const note = isReboot
 		? `node of rank ${rank} was rebooted while the job was running`
 		: `rank ${rank} has no trace of the job: neither its processes nor its directory`;
+	const report: FactBody = {
+		type: 'job.report',
+		id,
+		rank,
+		seq: part.seq + 1,
+		bootId,
+		body: {kind: 'lost', note, endMs: nowMs},
+	};
+	if (value !== 'run') return [report];
 	return [
 		{
 			type: 'job.exception',
@@ -68,13 +78,6 @@ function lost(
 			note,
 			userid: -1,
 		},
-		{
-			type: 'job.report',
-			id,
-			rank,
-			seq: part.seq + 1,
-			bootId,
-			body: {kind: 'lost', note, endMs: nowMs},
-		},
+		report,
 	];
 }

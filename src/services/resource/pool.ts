@@ -3,18 +3,10 @@
  * the jobs' states, never stored: a job that holds resources names them in its R.
  */
 import {Idset} from '../../formats/idset.ts';
+import type {ResourceRequest} from '../../formats/jobspec.ts';
 import {ResourceSet, type RankResources} from '../../formats/resource-set.ts';
 
-export interface ResourceRequest {
-	/** Slots of the whole job. */
-	readonly nslots: number;
-	readonly coresPerSlot: number;
-	readonly gpusPerSlot: number;
-	/** Exactly so many nodes, with the slots spread evenly; null: as few as it takes, from the lowest rank. */
-	readonly nnodes: number | null;
-	/** Whole nodes. */
-	readonly exclusive: boolean;
-}
+export type PoolRequest = Omit<ResourceRequest, 'ntasks'>;
 
 export class ResourcePool {
 	readonly total: ResourceSet;
@@ -71,7 +63,7 @@ export class ResourcePool {
 	 * A set that satisfies `request` from what is free on the ranks that `isUp` admits, lowest ranks and cores
 	 * first; null when it doesn't fit now.
 	 */
-	find(request: ResourceRequest, isUp: (rank: number) => boolean): ResourceSet | null {
+	find(request: PoolRequest, isUp: (rank: number) => boolean): ResourceSet | null {
 		return findIn(
 			[...this.total.ranks].filter(([rank]) => isUp(rank)).map(([rank, all]) => this.#nodeOf(rank, all)),
 			request,
@@ -79,7 +71,7 @@ export class ResourcePool {
 	}
 
 	/** Whether `request` could be satisfied with every node up and nothing held. */
-	isFeasible(request: ResourceRequest): boolean {
+	isFeasible(request: PoolRequest): boolean {
 		const nodes = [...this.total.ranks].map(([rank, all]) => ({rank, all, free: all}));
 		return findIn(nodes, request) !== null;
 	}
@@ -111,7 +103,7 @@ interface Node {
 	readonly free: Free;
 }
 
-function findIn(nodes: readonly Node[], request: ResourceRequest): ResourceSet | null {
+function findIn(nodes: readonly Node[], request: PoolRequest): ResourceSet | null {
 	const {nslots, nnodes} = request;
 	const chosen: [number, RankResources][] = [];
 	let missing = nslots;
@@ -128,19 +120,19 @@ function findIn(nodes: readonly Node[], request: ResourceRequest): ResourceSet |
 }
 
 /** Slots of the n-th of `nnodes` nodes, when the slots are spread as evenly as they go. */
-function shareOf({nslots, nnodes}: ResourceRequest, index: number): number {
+function shareOf({nslots, nnodes}: PoolRequest, index: number): number {
 	const count = nnodes ?? 1;
 	return Math.floor(nslots / count) + (index < nslots % count ? 1 : 0);
 }
 
-function slotsOn({all, free}: Node, {coresPerSlot, gpusPerSlot, exclusive}: ResourceRequest): number {
+function slotsOn({all, free}: Node, {coresPerSlot, gpusPerSlot, exclusive}: PoolRequest): number {
 	if (exclusive && !(free.cores.equals(all.cores) && free.gpus.equals(all.gpus))) return 0;
 	const byCores = coresPerSlot === 0 ? Infinity : Math.floor(free.cores.count / coresPerSlot);
 	const byGpus = gpusPerSlot === 0 ? Infinity : Math.floor(free.gpus.count / gpusPerSlot);
 	return Math.min(byCores, byGpus);
 }
 
-function take({all, free}: Node, slots: number, request: ResourceRequest): RankResources {
+function take({all, free}: Node, slots: number, request: PoolRequest): RankResources {
 	if (request.exclusive) return all;
 	return {
 		host: all.host,

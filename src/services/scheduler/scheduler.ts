@@ -2,7 +2,7 @@
  * The scheduler: first in, first out within a priority, without overtaking. The job at the head waits for its resources,
  * and those behind it wait for the head. Its queue and its view of what is held are derived from the jobs' states.
  */
-import {parseJobspec, requestOf} from '../../formats/jobspec.ts';
+import {requestOf, type Jobspec} from '../../formats/jobspec.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import type {Change} from '../../machines/durable-state.ts';
 import type {JobSnapshot} from '../../machines/job.ts';
@@ -59,7 +59,7 @@ export class Scheduler {
 			this.queue.remove({id, priority});
 			return true;
 		}
-		const jobspec = parseJobspec(job.context.jobspec);
+		const jobspec = job.context.jobspec as unknown as Jobspec;
 		const request = requestOf(jobspec);
 		const found = this.#pool.find(request, rank => this.#core.isReconciled(rank));
 		if (found !== null) {

@@ -1,0 +1,48 @@
+/** The topics that open a broker's own log (docs/services.md): its size, facts, proof and re-execution. */
+import type {DurableState} from '../../machines/durable-state.ts';
+import type {ServiceRegistry} from '../../net/service-registry.ts';
+import type {RpcRequest} from '../../net/rpc-request.ts';
+import {Fields} from '../fields.ts';
+import {drained} from '../job-list/topics.ts';
+
+/** What is known of a log, live or dead; the broker makes it, this page serves it. */
+export interface LogInspector {
+	stat(): Promise<object>;
+	facts(range: {readonly from: number; readonly to: number}): AsyncIterable<object>;
+	verify(): Promise<object>;
+	replay(toSeq: number | null): Promise<object>;
+	salvage(yes: boolean): Promise<object>;
+	lostFound(): object;
+	/** The state after the fact `seq` (null: now), encoded, for the REPL. */
+	stateAt(seq: number | null): Promise<{readonly seq: number; readonly state: DurableState}>;
+}
+
+export function registerEventLog(registry: ServiceRegistry, inspector: LogInspector): void {
+	registry.register('event-log.stat', async request => request.respond(await inspector.stat()));
+	registry.register('event-log.dump', request => dump(request, inspector), {streaming: 'always'});
+	registry.register('event-log.verify', async request => request.respond(await inspector.verify()));
+	registry.register('event-log.replay', async request => {
+		const to = new Fields(request).integer('to', -1);
+		request.respond(await inspector.replay(to < 0 ? null : to));
+	});
+	registry.register('event-log.salvage', async request => {
+		request.respond(await inspector.salvage(new Fields(request).flag('yes')));
+	});
+	registry.register('event-log.lost-found', request => request.respond(inspector.lostFound()));
+	registry.register('repl.state', async request => {
+		const at = new Fields(request).integer('seq', -1);
+		const {seq, state} = await inspector.stateAt(at < 0 ? null : at);
+		request.respond({seq, state: state.encode()});
+	});
+}
+
+async function dump(request: RpcRequest, inspector: LogInspector): Promise<void> {
+	const fields = new Fields(request);
+	const from = fields.integer('from', 1);
+	const to = fields.integer('to', Number.MAX_SAFE_INTEGER);
+	for await (const fact of inspector.facts({from, to})) {
+		if (!request.isOpen) return;
+		if (!request.respondStream(fact)) await drained(request);
+	}
+	request.end();
+}

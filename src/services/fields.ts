@@ -1,0 +1,67 @@
+/** Reads fields of request payloads. Each throws a SystemError EPROTO that names topic and field. */
+import {SystemError} from '../formats/errno.ts';
+import type {RpcRequest} from '../net/rpc-request.ts';
+
+export class Fields {
+	readonly #topic: string;
+	readonly #values: Readonly<Record<string, unknown>>;
+
+	constructor({topic, payload}: Pick<RpcRequest, 'topic' | 'payload'>) {
+		this.#topic = topic;
+		if (
+			payload !== undefined &&
+			payload !== null &&
+			(typeof payload !== 'object' || Array.isArray(payload))
+		) {
+			throw new SystemError('EPROTO', `${topic}: the payload must be an object`);
+		}
+		this.#values = (payload ?? {}) as Readonly<Record<string, unknown>>;
+	}
+
+	any(name: string): unknown {
+		return this.#values[name];
+	}
+
+	/** A job id: a BigInt, or a safe integer. */
+	id(name = 'id'): bigint {
+		const value = this.#values[name];
+		if (typeof value === 'bigint') return value;
+		if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
+		throw this.#fault(name, 'a job id');
+	}
+
+	integer(name: string, fallback?: number): number {
+		const value = this.#values[name] ?? fallback;
+		if (typeof value === 'bigint') return Number(value);
+		if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
+		throw this.#fault(name, 'an integer');
+	}
+
+	number(name: string, fallback?: number): number {
+		const value = this.#values[name] ?? fallback;
+		if (typeof value === 'number' && Number.isFinite(value)) return value;
+		throw this.#fault(name, 'a number');
+	}
+
+	text(name: string, fallback?: string): string {
+		const value = this.#values[name] ?? fallback;
+		if (typeof value === 'string') return value;
+		throw this.#fault(name, 'a string');
+	}
+
+	flag(name: string, fallback = false): boolean {
+		const value = this.#values[name] ?? fallback;
+		if (typeof value === 'boolean') return value;
+		throw this.#fault(name, 'true or false');
+	}
+
+	texts(name: string): readonly string[] {
+		const value = this.#values[name];
+		if (Array.isArray(value) && value.every(one => typeof one === 'string')) return value;
+		throw this.#fault(name, 'an array of strings');
+	}
+
+	#fault(name: string, wanted: string): SystemError {
+		return new SystemError('EPROTO', `${this.#topic}: '${name}' must be ${wanted}`);
+	}
+}

@@ -1,0 +1,122 @@
+/** What is known of one job: its eventlogs, jobspec, R and output; looked up, or followed. */
+import {SystemError} from '../../formats/errno.ts';
+import {stringifyJson} from '../../formats/json.ts';
+import {requestOf, type Jobspec} from '../../formats/jobspec.ts';
+import {wrapSigned} from '../../formats/sign-none.ts';
+import type {JobContext} from '../../machines/job.ts';
+import type {OutputStream} from '../../ports/process-host.ts';
+import type {Archive} from '../archive.ts';
+import type {Core} from '../core.ts';
+import type {Peers} from '../peers.ts';
+import {eventLine, watchEventlog} from './eventlog-watch.ts';
+import {readExecEventlogs, watchExecEventlog} from './exec-eventlog-watch.ts';
+import {OutputReader} from './output-reader.ts';
+import {OutputWatch} from './output-watch.ts';
+import type {Sink} from './sink.ts';
+
+export interface JobInfoOptions {
+	readonly core: Core;
+	readonly peers: Peers;
+	readonly archive: Archive;
+}
+
+export class JobInfo {
+	readonly #options: JobInfoOptions;
+	readonly #reader: OutputReader;
+
+	constructor(options: JobInfoOptions) {
+		this.#options = options;
+		this.#reader = new OutputReader(options.core, options.peers, options.archive);
+	}
+
+	/** @throws {SystemError} ENOENT (the job, or a key that it does not have), EINVAL (a key that no job has). */
+	async lookup(id: bigint, keys: readonly string[]): Promise<Record<string, unknown>> {
+		const job = this.#job(id);
+		const found: Record<string, unknown> = {id};
+		for (const key of keys) found[key] = await this.#lookupOne(job, key);
+		return found;
+	}
+
+	/** Follows `path` into `sink`. @throws {SystemError} ENOENT, EINVAL. Returns how to stop. */
+	watch(
+		id: bigint,
+		{path, offsets, sink}: {readonly path: string; readonly offsets: unknown; readonly sink: Sink},
+	): () => void {
+		const {core} = this.#options;
+		const job = this.#job(id);
+		const isActive = core.state.jobs.has(id);
+		switch (path) {
+			case 'eventlog':
+				return watchEventlog(core, id, {sink, finished: isActive ? null : job.events});
+			case 'guest.exec.eventlog':
+				return watchExecEventlog({...this.#options, id}, sink);
+			case 'guest.output': {
+				const jobspec = job.jobspec as unknown as Jobspec;
+				const watch = new OutputWatch({
+					core,
+					reader: this.#reader,
+					sink,
+					id,
+					ntasks: requestOf(jobspec).ntasks,
+					redirects: redirectsOf(jobspec),
+					offsets: checkOffsets(offsets),
+				});
+				return () => watch.stop();
+			}
+			default:
+				throw new SystemError('EINVAL', `a job has no eventlog '${path}'`);
+		}
+	}
+
+	#job(id: bigint): JobContext {
+		const {core, archive} = this.#options;
+		const job = core.state.jobs.get(id)?.context ?? core.state.lost.get(id)?.job?.context ?? archive.job(id);
+		if (job === undefined) throw new SystemError('ENOENT', `no job ${id}`);
+		return job;
+	}
+
+	async #lookupOne(job: JobContext, key: string): Promise<string> {
+		switch (key) {
+			case 'eventlog':
+				return job.events.map(eventLine).join('');
+			case 'jobspec':
+				return stringifyJson(withoutEnvironment(job.jobspec as unknown as Jobspec));
+			case 'J':
+				return wrapSigned(job.userid, stringifyJson(job.jobspec));
+			case 'R':
+				if (job.R === null) throw new SystemError('ENOENT', `job ${job.id} has no R: it was not allocated`);
+				return stringifyJson(job.R);
+			case 'guest.exec.eventlog': {
+				const {byRank} = await readExecEventlogs({...this.#options, id: job.id});
+				return Object.values(byRank).join('');
+			}
+			default:
+				throw new SystemError('EINVAL', `a job has no '${key}'`);
+		}
+	}
+}
+
+function withoutEnvironment(jobspec: Jobspec): object {
+	const {environment: _, ...system} = jobspec.attributes.system;
+	return {...jobspec, attributes: {...jobspec.attributes, system}};
+}
+
+/** Streams that the user has sent to files. Without a file of its own stderr follows stdout, as in Flux. */
+export function redirectsOf({attributes}: Jobspec): Partial<Record<OutputStream, string>> {
+	const options = attributes.system.shell?.options as {output?: Record<string, {path?: string}>} | undefined;
+	const stdout = options?.output?.stdout?.path;
+	const stderr = options?.output?.stderr?.path ?? stdout;
+	return {...(stdout === undefined ? {} : {stdout}), ...(stderr === undefined ? {} : {stderr})};
+}
+
+function checkOffsets(offsets: unknown): Record<string, number> {
+	const checked: Record<string, number> = {};
+	for (const [name, value] of Object.entries((offsets ?? {}) as Record<string, unknown>)) {
+		const offset = Number(value);
+		if (!/^\d+\.(stdout|stderr)$/.test(name) || !Number.isSafeInteger(offset) || offset < 0) {
+			throw new SystemError('EINVAL', `offsets: '${name}': ${String(value)} is no TASK.STREAM: bytes`);
+		}
+		checked[name] = offset;
+	}
+	return checked;
+}

@@ -1,0 +1,31 @@
+/** The topics of `job-info` (docs/services.md). */
+import type {ServiceRegistry} from '../../net/service-registry.ts';
+import {Fields} from '../fields.ts';
+import type {JobInfo} from './job-info.ts';
+import type {Sink} from './sink.ts';
+
+export function registerJobInfo(registry: ServiceRegistry, info: JobInfo): void {
+	registry.register('job-info.lookup', async request => {
+		const fields = new Fields(request);
+		request.respond(await info.lookup(fields.id(), fields.texts('keys')));
+	});
+	registry.register(
+		'job-info.eventlog-watch',
+		request => {
+			const fields = new Fields(request);
+			const sink: Sink = {
+				write: value => request.respondStream(value),
+				onDrain: () => undefined,
+				end: () => request.end(),
+			};
+			request.onDrain = () => sink.onDrain();
+			const stop = info.watch(fields.id(), {
+				path: fields.text('path', 'eventlog'),
+				offsets: fields.any('offsets'),
+				sink,
+			});
+			request.onCancel = stop;
+		},
+		{streaming: 'always'},
+	);
+}

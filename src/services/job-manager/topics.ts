@@ -1,0 +1,155 @@
+/** The topics of `job-ingest` and `job-manager` (docs/services.md). */
+import {SystemError} from '../../formats/errno.ts';
+import {parseJson} from '../../formats/json.ts';
+import {unwrapSigned} from '../../formats/sign-none.ts';
+import {signalName} from '../../formats/signal.ts';
+import {returnCodeOf} from '../../machines/job-report.ts';
+import type {JobContext} from '../../machines/job.ts';
+import {resultOf} from '../../machines/archive-row.ts';
+import type {ServiceRegistry} from '../../net/service-registry.ts';
+import type {RpcRequest} from '../../net/rpc-request.ts';
+import type {Archive} from '../archive.ts';
+import type {Core} from '../core.ts';
+import {Fields} from '../fields.ts';
+import {STATE_BITS} from '../job-list/job-view.ts';
+import type {JobManager} from './job-manager.ts';
+
+/** The submit flag that makes a job count for `wait` without an id (RFC 21). */
+export const FLAG_WAITABLE = 4;
+const FLAGS_ALLOWED = 2 | FLAG_WAITABLE | 8;
+const ANY_JOB = -1n;
+
+export interface JobManagerTopics {
+	readonly core: Core;
+	readonly registry: ServiceRegistry;
+	readonly manager: JobManager;
+	readonly archive: Archive;
+}
+
+export function registerJobManager({core, registry, manager, archive}: JobManagerTopics): void {
+	registry.register('job-ingest.submit', request => {
+		const fields = new Fields(request);
+		const flags = fields.integer('flags', 0);
+		if ((flags & ~FLAGS_ALLOWED) !== 0) throw new SystemError('EPROTO', 'invalid job flags');
+		const {payload, userid} = unwrapSigned(fields.text('J'));
+		const requestId = fields.any('request_id') === undefined ? null : fields.text('request_id');
+		const jobspec = parseJobspecText(payload);
+		const id = manager.submit({jobspec, urgency: fields.integer('urgency', 16), flags, userid, requestId});
+		request.respond({id});
+	});
+	registry.register('job-manager.raise', request => {
+		const fields = new Fields(request);
+		manager.raise(fields.id(), {
+			type: fields.text('type'),
+			severity: fields.integer('severity'),
+			note: fields.text('note', ''),
+			userid: request.userid,
+		});
+		request.respond();
+	});
+	registry.register('job-manager.raiseall', request => {
+		const fields = new Fields(request);
+		const ids = selected(core, fields);
+		if (!fields.flag('dry_run')) {
+			for (const id of ids) {
+				manager.raise(id, {
+					type: fields.text('type'),
+					severity: fields.integer('severity'),
+					note: fields.text('note', ''),
+					userid: request.userid,
+				});
+			}
+		}
+		request.respond({count: ids.length, errors: 0});
+	});
+	registry.register('job-manager.kill', async request => {
+		const fields = new Fields(request);
+		await manager.kill(fields.id(), fields.integer('signum'));
+		request.respond();
+	});
+	registry.register('job-manager.killall', async request => {
+		const fields = new Fields(request);
+		const signum = fields.integer('signum');
+		const userid = fields.integer('userid', -1);
+		const ids = [...core.state.jobs.values()]
+			.filter(({value, context}) => value === 'run' && isOf(userid, context.userid))
+			.map(({context}) => context.id);
+		const sent = fields.flag('dry_run')
+			? []
+			: await Promise.allSettled(ids.map(id => manager.kill(id, signum)));
+		request.respond({count: ids.length, errors: sent.filter(({status}) => status === 'rejected').length});
+	});
+	registry.register('job-manager.urgency', request => {
+		const fields = new Fields(request);
+		const before = manager.urgency(fields.id(), fields.integer('urgency'), request.userid);
+		request.respond({old_urgency: before});
+	});
+	registry.register('job-manager.getinfo', request => request.respond({max_jobid: core.state.lastJobId}));
+	registry.register('job-manager.wait', request => waitForEnd({core, archive, request}));
+}
+
+function parseJobspecText(text: string): unknown {
+	try {
+		return parseJson(text);
+	} catch (error) {
+		throw new SystemError('EINVAL', `jobspec: invalid JSON: ${(error as Error).message}`);
+	}
+}
+
+function isOf(userid: number, owner: number): boolean {
+	return userid === -1 || userid === 0xffff_ffff || userid === owner;
+}
+
+function selected(core: Core, fields: Fields): bigint[] {
+	const userid = fields.integer('userid', -1);
+	const states = fields.integer('states', 62);
+	return [...core.state.jobs.values()]
+		.filter(({value, context}) => ((STATE_BITS[value] ?? 0) & states) !== 0 && isOf(userid, context.userid))
+		.map(({context}) => context.id);
+}
+
+/** Answers when the job is inactive; without an id, when any waitable one is. */
+function waitForEnd({
+	core,
+	archive,
+	request,
+}: {
+	readonly core: Core;
+	readonly archive: Archive;
+	readonly request: RpcRequest;
+}): void {
+	const id = new Fields(request).id();
+	const answer = (job: JobContext) => request.respond({id: job.id, ...endOf(job)});
+	if (id === ANY_JOB) {
+		const waitable = [...core.state.jobs.values()].some(({context}) => (context.flags & FLAG_WAITABLE) !== 0);
+		if (!waitable) throw new SystemError('ECHILD', 'there are no more waitable jobs');
+	} else if (!core.state.jobs.has(id)) {
+		const row = archive.job(id);
+		if (row === undefined) throw new SystemError('ECHILD', `no job ${id}`);
+		answer(row);
+		return;
+	}
+	const unsubscribe = core.onChange(change => {
+		if (change.kind !== 'job' || !change.isFinal) return;
+		const {context} = change.snapshot;
+		if (id === ANY_JOB ? (context.flags & FLAG_WAITABLE) === 0 : context.id !== id) return;
+		unsubscribe();
+		answer(context);
+	});
+	request.onCancel = unsubscribe;
+}
+
+function endOf(job: JobContext): {readonly success: boolean; readonly errstr: string} {
+	if (resultOf(job) === 'COMPLETED') return {success: true, errstr: ''};
+	if (job.exception !== null) {
+		const {type, note} = job.exception;
+		return {success: false, errstr: `Fatal exception type=${type} ${note}`.trim()};
+	}
+	if (job.waitStatus === null) return {success: false, errstr: 'the outcome of a task is unknown'};
+	const signum = job.waitStatus & 0x7f;
+	const errstr =
+		signum === 0
+			? `task(s) exited with exit code ${returnCodeOf(job.waitStatus)}`
+			: `task(s) ended by ${signalName(signum)}`;
+	return {success: false, errstr};
+}
