@@ -101,6 +101,14 @@ for (const [path, value, message] of faults) {
 	});
 }
 
+test('counts that are fine each may not multiply beyond the limit', t => {
+	const jobspec = changed('resources.0.count', 2 ** 19) as typeof EXAMPLE;
+	jobspec.resources[0]!.with[0]!.count = 3;
+	t.throws(() => parseJobspec(jobspec), {
+		message: 'jobspec.resources: must be at most 1048576 slots, is 1572864',
+	});
+});
+
 test('attributes of all kinds are accepted and kept', t => {
 	const system = {
 		duration: 0.5,

@@ -168,6 +168,7 @@ test('set operations agree with sets of single cores and gpus', t => {
 			if (both.length < inB.size) t.throws(() => a.difference(b), {code: 'EINVAL'});
 			t.is(a.coreCount + a.gpuCount, inA.size);
 			t.is(a.isEmpty, inA.size === 0);
+			t.is(a.intersect(b).isEmpty, both.length === 0);
 		}),
 	);
 });
