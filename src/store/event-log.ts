@@ -124,7 +124,7 @@ export class EventLog {
 		this.#appendedSeq = proof.end.seq;
 		// LevelDB's recovery writes what it found into tables and fsyncs them: what was read is durable.
 		this.#durableSeq = proof.end.seq;
-		this.#lastDurableAppendedSeq = proof.durableSeq;
+		this.#lastDurableAppendedSeq = Math.min(proof.durableSeq, proof.end.seq);
 		this.#open = new OpenBatch(proof.end.seq + 1, proof.durableSeq);
 		this.#gate = new CommitGate(proof.end.seq);
 		this.#headWriter = dir && new HeadWriter(dir, headFile, error => this.#die(error, 'writing HEAD'));

@@ -15,7 +15,7 @@ import {findSnapshots, type Snapshot} from './snapshots.ts';
 export interface Proof {
 	/** From the first record, or else from HEAD; null: nobody knows. */
 	readonly logId: string | null;
-	/** The first sequence number that is there. */
+	/** The first sequence number that is there, or should be: reading from here meets `base-missing`. */
 	readonly base: number;
 	/** The last sequence number before any damage, and the chain hash there. */
 	readonly end: {readonly seq: number; readonly hash: Uint8Array};
@@ -88,7 +88,7 @@ async function prove(store: Store, head: Head | null): Promise<Proof> {
 	const clean = readMeta(store, META_CLEAN);
 	return {
 		logId: logIdOf(first) ?? head?.logId ?? null,
-		base: firstSeq,
+		base: baseDamage === null ? firstSeq : base,
 		end: tail.end,
 		durableSeq: tail.durableSeq,
 		snapshot: newest ?? checkpointSnapshot(first),

@@ -144,8 +144,8 @@ class Scanner {
 
 	#gap(fromSeq: number, toSeq: number): void {
 		if (fromSeq > this.#options.toSeq) return; // Not asked for.
-		const count = toSeq - fromSeq + 1;
-		this.#damage('gap', fromSeq, toSeq, `${count} facts are missing: ${seqRangeText(fromSeq, toSeq)}`);
+		const what = fromSeq === toSeq ? 'one fact is missing' : `${toSeq - fromSeq + 1} facts are missing`;
+		this.#damage('gap', fromSeq, toSeq, `In the log, ${what}: ${seqRangeText(fromSeq, toSeq)}`);
 	}
 
 	#blame(held: LogRecord, wanted: Uint8Array, witness: string): void {

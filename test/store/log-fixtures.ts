@@ -88,3 +88,13 @@ export async function readAll(
 export function numbered(from: number, to: number): {type: string; n: number}[] {
 	return Array.from({length: to - from + 1}, (_, index) => ({type: 'fact', n: from + index}));
 }
+
+/** Polls until `isTrue`, at most `timeoutMs`. */
+export async function until(isTrue: () => boolean, timeoutMs = 5000): Promise<void> {
+	const endMs = performance.now() + timeoutMs;
+	while (!isTrue()) {
+		if (performance.now() > endMs)
+			throw new Error(`Still not true after ${timeoutMs} ms: ${isTrue.toString()}`);
+		await new Promise(resolve => setTimeout(resolve, 2));
+	}
+}
