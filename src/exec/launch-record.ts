@@ -1,0 +1,77 @@
+/**
+ * The two records that are on disk before the first process of a part starts: `spec.json`, from which everything
+ * can be rebuilt, and `launch`, the same for the shim in a form that needs no parser (NUL separated).
+ */
+
+import {SystemError} from '../formats/errno.ts';
+import type {LaunchSpec} from '../ports/process-host.ts';
+
+/** What `spec.json` adds to the spec. */
+export interface StoredSpec extends LaunchSpec {
+	/** The boot in which the part was launched. */
+	readonly bootId: string;
+	readonly cgroup: string;
+}
+
+const SPEC_VERSION = 1;
+const LAUNCH_VERSION = 'coppice-launch-1';
+
+/** `spec.json` as text. */
+export function encodeSpec(spec: StoredSpec): string {
+	return JSON.stringify({version: SPEC_VERSION, ...spec, id: spec.id.toString()});
+}
+
+/** @throws {SystemError} EBADMSG when the text is not a whole spec of a known version. */
+export function decodeSpec(text: string, path: string): StoredSpec {
+	let value: (Partial<Omit<StoredSpec, 'id'>> & {id?: unknown; version?: unknown}) | null;
+	try {
+		value = JSON.parse(text) as typeof value;
+	} catch (error) {
+		throw new SystemError('EBADMSG', `${path}: not JSON`, {cause: error});
+	}
+	if (value?.version !== SPEC_VERSION || typeof value.id !== 'string' || !Array.isArray(value.tasks))
+		throw new SystemError('EBADMSG', `${path}: not a spec of version ${SPEC_VERSION}`);
+	const {version: _, ...rest} = value;
+	return {...rest, id: BigInt(value.id)} as StoredSpec;
+}
+
+/**
+ * Why a spec can't be run, or undefined. Checked before anything is written, so that a bad spec leaves no trace.
+ */
+export function faultOf(spec: LaunchSpec): string | undefined {
+	if (spec.argv.length === 0 || spec.argv[0] === '') return 'the command is empty';
+	if (spec.tasks.length === 0) return 'there are no tasks';
+	if (!spec.tasks.every((task, index) => Number.isInteger(task) && task > (spec.tasks[index - 1] ?? -1)))
+		return 'the tasks are not ascending';
+	const texts = [...spec.argv, ...Object.entries(spec.env).flat(), spec.cwd, spec.stdout, spec.stderr];
+	if (texts.some(text => text?.includes('\0') === true)) return 'a string contains a NUL byte';
+	if (Object.keys(spec.env).some(name => name === '' || name.includes('=')))
+		return 'a name in the environment is empty or contains =';
+	if (!spec.cwd.startsWith('/')) return `the working directory ${spec.cwd} is not absolute`;
+	for (const path of [spec.stdout, spec.stderr]) {
+		if (path !== null && !path.startsWith('/')) return `the output path ${path} is not absolute`;
+	}
+	return undefined;
+}
+
+/**
+ * `launch` as text. One output file for all tasks of a job is emptied only where its first task runs: another
+ * rank's part may have begun to write to it.
+ */
+export function encodeLaunch(spec: StoredSpec): string {
+	const fields = [
+		LAUNCH_VERSION,
+		spec.bootId,
+		spec.cgroup,
+		spec.cwd,
+		spec.stdout ?? '',
+		spec.stderr ?? '',
+		spec.tasks[0] === 0 ? '1' : '0',
+		String(spec.argv.length),
+		...spec.argv,
+		String(Object.keys(spec.env).length),
+		...Object.entries(spec.env).map(([name, value]) => `${name}=${value}`),
+		'end',
+	];
+	return `${fields.join('\0')}\0`;
+}

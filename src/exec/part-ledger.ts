@@ -1,0 +1,225 @@
+/**
+ * What is known of one part: the phase of each task, the reports made, the order to end it. Pure: it is told facts,
+ * and collects the journal lines and reports that follow from them until they are taken.
+ *
+ * Invariant: reports are numbered from 1 without gaps, in the journal before anywhere else; `exited` is the last,
+ * and nothing follows it. Every fact may be told again.
+ */
+
+import assert from 'node:assert/strict';
+import type {LaunchSpec, PartReport, TaskEnd, TaskStart} from '../ports/process-host.ts';
+import {
+	encodeEvent,
+	eventOf,
+	eventOfOrder,
+	ordersOf,
+	reportsOf,
+	type EndingOrder,
+	type JournalEvent,
+} from './journal.ts';
+import type {TaskProcess} from './task-record.ts';
+
+/**
+ * `new`: not claimed as far as is known. `claimed`: a shim has it, but no process is known. `void`: it never started.
+ * `ended`: with or without a status.
+ */
+export type TaskPhase = 'new' | 'claimed' | 'started' | 'ended' | 'void';
+
+export interface TaskEntry {
+	readonly task: number;
+	phase: TaskPhase;
+	process: TaskProcess | null;
+	end: TaskEnd | null;
+	/** Its shim is known to be dead without having recorded an end. */
+	lost: boolean;
+}
+
+/** What was learned since the last time: to be written, then sent. */
+export interface LedgerNews {
+	readonly lines: string;
+	readonly reports: readonly PartReport[];
+}
+
+/** A report without its part and number. */
+type Fact = PartReport extends infer R
+	? R extends PartReport
+		? Omit<R, 'id' | 'attempt' | 'seq'>
+		: never
+	: never;
+
+export class PartLedger {
+	readonly tasks: readonly TaskEntry[];
+	readonly #spec: LaunchSpec;
+	readonly #reports: PartReport[];
+	#order: EndingOrder | null;
+	#lines = '';
+	#takenReports: number;
+
+	/** @param events the part's journal so far; empty for a new part. */
+	constructor(spec: LaunchSpec, events: readonly JournalEvent[], nowMs: number) {
+		this.#spec = spec;
+		this.tasks = spec.tasks.map(task => ({task, phase: 'new', process: null, end: null, lost: false}));
+		this.#reports = reportsOf(spec, events);
+		this.#takenReports = this.#reports.length;
+		this.#order = ordersOf(events).at(-1) ?? null;
+		for (const event of events) {
+			const lostTask = event.name === 'exception' ? event.context?.lostTask : undefined;
+			const entry = this.tasks.find(({task}) => task === lostTask);
+			if (entry !== undefined) entry.lost = true;
+		}
+		if (events.length > 0) return;
+		this.#note('init', nowMs, {attempt: spec.attempt});
+		this.#note('starting', nowMs);
+		this.#note('recoverable', nowMs);
+		this.#note('shell.init', nowMs, {size: spec.tasks.length});
+	}
+
+	get reports(): readonly PartReport[] {
+		return this.#reports;
+	}
+
+	/** The order to end the part, or null. */
+	get order(): EndingOrder | null {
+		return this.#order;
+	}
+
+	get isExited(): boolean {
+		return this.#reports.at(-1)?.kind === 'exited';
+	}
+
+	get hasTimedOut(): boolean {
+		return this.#reports.some(report => report.kind === 'exception' && report.type === 'timeout');
+	}
+
+	/** Whether any task was ever taken by a shim. */
+	get isTouched(): boolean {
+		return this.tasks.some(({phase}) => phase !== 'new' && phase !== 'void') || this.#reports.length > 0;
+	}
+
+	/** The first start of any task, from which the time limit counts, or null. */
+	get firstStart(): TaskProcess | null {
+		let first: TaskProcess | null = null;
+		for (const {process} of this.tasks) {
+			if (process !== null && (first === null || process.startMonotonicMs < first.startMonotonicMs))
+				first = process;
+		}
+		return first;
+	}
+
+	entry(task: number): TaskEntry | undefined {
+		return this.tasks.find(entry => entry.task === task);
+	}
+
+	noteClaim(entry: TaskEntry): void {
+		if (entry.phase === 'new' || entry.phase === 'void') entry.phase = 'claimed';
+	}
+
+	/** The task's process exists. */
+	noteStart(entry: TaskEntry, process: TaskProcess): void {
+		entry.process ??= process;
+		if (entry.phase !== 'ended') entry.phase = 'started';
+		this.#reportStarted();
+	}
+
+	/** The task never started and never will. */
+	noteVoid(entry: TaskEntry): void {
+		if (entry.phase === 'new' || entry.phase === 'claimed') entry.phase = 'void';
+		this.#reportStarted();
+	}
+
+	noteEnd(entry: TaskEntry, end: TaskEnd): void {
+		if (entry.phase === 'ended' || this.isExited) return;
+		entry.phase = 'ended';
+		entry.end = end;
+		this.#reportStarted();
+		this.#note('shell.task-exit', end.endMs, {
+			localid: this.#spec.tasks.indexOf(end.task),
+			rank: end.task,
+			wait_status: end.waitStatus,
+			...(entry.process === null ? {} : {pid: entry.process.pid}),
+			...(end.error === undefined ? {} : {error: end.error}),
+		});
+	}
+
+	/** The shim of a task is dead and recorded no end. Reported once for each task. */
+	noteShimLost(entry: TaskEntry, nowMs: number): void {
+		if (entry.lost || entry.phase === 'ended' || this.isExited) return;
+		entry.lost = true;
+		const note = `the shim of task ${entry.task} died: the task's exit status is lost`;
+		this.#report(
+			{kind: 'exception', type: 'supervisor-lost', severity: 1, note, atMs: nowMs},
+			{lostTask: entry.task},
+		);
+	}
+
+	noteTimeout(nowMs: number): void {
+		if (this.hasTimedOut || this.isExited) return;
+		const note = 'resource allocation expired';
+		this.#report({kind: 'exception', type: 'timeout', severity: 0, note, atMs: nowMs});
+	}
+
+	/** The part, or one of its tasks, can't be started. */
+	noteFailure(note: string, nowMs: number): void {
+		if (this.isExited) return;
+		this.#report({kind: 'exception', type: 'exec', severity: 0, note, atMs: nowMs});
+	}
+
+	/** A line for a person, of what is no report. */
+	noteLog(text: string, nowMs: number): void {
+		if (!this.isExited) this.#note('log', nowMs, {component: 'shell', stream: 'stderr', data: text});
+	}
+
+	noteOrder(order: EndingOrder, nowMs: number): void {
+		this.#order = order;
+		this.#lines += encodeEvent(eventOfOrder(order, nowMs));
+	}
+
+	/** All tasks are over and nothing of the part is alive: the last report. */
+	conclude(nowMs: number): void {
+		if (this.isExited) return;
+		assert(this.tasks.every(({phase}) => phase === 'ended' || phase === 'void'));
+		const tasks = this.tasks.map(({end}) => end).filter(end => end !== null);
+		this.#note('complete', nowMs, {status: Math.max(0, ...tasks.map(({waitStatus}) => waitStatus ?? 0))});
+		this.#report({kind: 'exited', tasks, atMs: nowMs});
+	}
+
+	/** The journal lines and reports that were not taken before. */
+	takeNews(): LedgerNews {
+		const news = {lines: this.#lines, reports: this.#reports.slice(this.#takenReports)};
+		this.#lines = '';
+		this.#takenReports = this.#reports.length;
+		return news;
+	}
+
+	get hasNews(): boolean {
+		return this.#lines !== '' && this.#reports.length > this.#takenReports;
+	}
+
+	/** Once no task can start any more that has not: at the last of the starts. */
+	#reportStarted(): void {
+		if (this.#reports.some(({kind}) => kind === 'started' || kind === 'exited')) return;
+		if (this.tasks.some(({phase}) => phase === 'new' || phase === 'claimed')) return;
+		const tasks: TaskStart[] = [];
+		let atMs = 0;
+		for (const {task, process} of this.tasks) {
+			if (process === null) continue;
+			const {pid, startTicks, startMs} = process;
+			tasks.push({task, pid, startTicks, startMs});
+			atMs = Math.max(atMs, startMs);
+		}
+		if (tasks.length > 0) this.#report({kind: 'started', tasks, atMs});
+	}
+
+	#report(fact: Fact, more: Readonly<Record<string, unknown>> = {}): void {
+		assert(!this.isExited);
+		const {id, attempt} = this.#spec;
+		const report: PartReport = {id, attempt, seq: this.#reports.length + 1, ...fact};
+		this.#reports.push(report);
+		const event = eventOf(report);
+		this.#lines += encodeEvent({...event, context: {...event.context, ...more}});
+	}
+
+	#note(name: string, atMs: number, context?: Readonly<Record<string, unknown>>): void {
+		this.#lines += encodeEvent({timestamp: atMs / 1000, name, ...(context === undefined ? {} : {context})});
+	}
+}

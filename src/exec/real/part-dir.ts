@@ -1,0 +1,155 @@
+/**
+ * The directory of a part on disk. Invariant: `spec.json` exists whole or not at all, and after everything that a
+ * shim needs; claims are created exclusively and never deleted before the part's cgroup is gone.
+ */
+
+import {
+	appendFileSync,
+	closeSync,
+	lstatSync,
+	mkdirSync,
+	openSync,
+	readdirSync,
+	readFileSync,
+	renameSync,
+	rmSync,
+	writeFileSync,
+	writeSync,
+} from 'node:fs';
+import {asSystemError} from '../../formats/errno.ts';
+import type {PartKey} from '../../ports/process-host.ts';
+import {decodeEvents, type JournalEvent} from '../journal.ts';
+import {decodeSpec, encodeLaunch, encodeSpec, type StoredSpec} from '../launch-record.ts';
+import {parsePartDir, rankDir, type RankSite} from '../part-paths.ts';
+import {parseClaim, parseExit, voidClaim, type Claim, type ExitRecord} from '../task-record.ts';
+
+const HIGHEST_NAME = 'highest-job-id';
+
+/**
+ * Lays out the directory of a new part. One without `spec.json` is a start that was cut off, and is completed.
+ * @throws {SystemError} with the errno of the file system; then there is no `spec.json`.
+ */
+export function createPartDir(dir: string, spec: StoredSpec): void {
+	try {
+		makeDir(dir);
+		writeFileSync(`${dir}/launch`, encodeLaunch(spec), {mode: 0o600});
+		writeFileSync(`${dir}/spec.tmp`, encodeSpec(spec), {mode: 0o600});
+		renameSync(`${dir}/spec.tmp`, `${dir}/spec.json`);
+	} catch (error) {
+		throw asSystemError(error, 'EIO', `lay out ${dir}`);
+	}
+}
+
+/** The spec of a part, or undefined when there is none. @throws {SystemError} EBADMSG for a damaged one. */
+export function readSpec(dir: string): StoredSpec | undefined {
+	const path = `${dir}/spec.json`;
+	const text = readIfThere(path);
+	return text === undefined ? undefined : decodeSpec(text, path);
+}
+
+/** The claim of a task, or null when nobody has it. */
+export function readClaim(dir: string, task: number): Claim | null {
+	const text = readIfThere(`${dir}/claim.${task}`);
+	return text === undefined ? null : parseClaim(text);
+}
+
+/** The end of a task as its shim recorded it, or null. */
+export function readExit(dir: string, task: number): ExitRecord | null {
+	return parseExit(readIfThere(`${dir}/exit.${task}`) ?? '');
+}
+
+/**
+ * Takes a task's claim so that no shim can start it. False: a shim has it already.
+ * @throws {SystemError} ENOSPC and the like; then nobody has it yet.
+ */
+export function takeClaim(dir: string, task: number): boolean {
+	const path = `${dir}/claim.${task}`;
+	try {
+		const fd = openSync(path, 'wx', 0o600);
+		try {
+			writeSync(fd, voidClaim(process.pid));
+		} finally {
+			closeSync(fd);
+		}
+		return true;
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
+		throw asSystemError(error, 'EIO', `take ${path}`);
+	}
+}
+
+/** @throws {SystemError} */
+export function appendJournal(dir: string, lines: string): void {
+	try {
+		appendFileSync(`${dir}/exec.eventlog`, lines, {mode: 0o600});
+	} catch (error) {
+		throw asSystemError(error, 'EIO', `write ${dir}/exec.eventlog`);
+	}
+}
+
+export function readJournal(dir: string): JournalEvent[] {
+	return decodeEvents(readIfThere(`${dir}/exec.eventlog`) ?? '');
+}
+
+/** Deletes the directory of a part whose cgroup is gone. */
+export function removePartDir(dir: string): void {
+	rmSync(dir, {recursive: true, force: true});
+}
+
+/** The parts that have a directory of this user's. */
+export function listParts(site: RankSite): PartKey[] {
+	const dir = rankDir(site);
+	let names: string[];
+	try {
+		names = readdirSync(dir);
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+		throw asSystemError(error, 'EIO', `list ${dir}`);
+	}
+	return names
+		.map(parsePartDir)
+		.filter(key => key !== undefined)
+		.filter(({id, attempt}) => isOwn(`${dir}/job-${id}.${attempt}`));
+}
+
+/** The highest job id of directories that were deleted, or 0n. */
+export function readHighestJobId(site: RankSite): bigint {
+	const text = readIfThere(`${rankDir(site)}/${HIGHEST_NAME}`)?.trim() ?? '';
+	return /^\d+$/.test(text) ? BigInt(text) : 0n;
+}
+
+/** To be called before the directory with that id is deleted. */
+export function writeHighestJobId(site: RankSite, id: bigint): void {
+	const path = `${rankDir(site)}/${HIGHEST_NAME}`;
+	writeFileSync(`${path}.tmp`, `${id}\n`, {mode: 0o600});
+	renameSync(`${path}.tmp`, path);
+}
+
+function makeDir(dir: string): void {
+	try {
+		mkdirSync(dir, {mode: 0o700});
+	} catch (error) {
+		const {code} = error as NodeJS.ErrnoException;
+		if (code === 'ENOENT') mkdirSync(dir, {mode: 0o700, recursive: true});
+		else if (code !== 'EEXIST') throw error;
+	}
+}
+
+function isOwn(dir: string): boolean {
+	try {
+		const stat = lstatSync(dir);
+		return stat.isDirectory() && stat.uid === process.getuid?.();
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+		throw asSystemError(error, 'EIO', `look at ${dir}`);
+	}
+}
+
+function readIfThere(path: string): string | undefined {
+	try {
+		return readFileSync(path, 'utf8');
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+		throw asSystemError(error, 'EIO', `read ${path}`);
+	}
+}

@@ -1,0 +1,319 @@
+/**
+ * The real ProcessHost: a broker's view of its job shell. It owns what the shell may not have heard yet: launches
+ * until a report proves them, terminations until the end. Both are said again after each reconnect, which is
+ * harmless because claims and orders are idempotent.
+ */
+
+import {SystemError} from '../../formats/errno.ts';
+import type {Clock, Timer} from '../../ports/clock.ts';
+import {
+	partName,
+	type HostAttributes,
+	type Inventory,
+	type InventoryEntry,
+	type LaunchSpec,
+	type OutputChunk,
+	type OutputStream,
+	type PartKey,
+	type PartReport,
+	type ProcessHost,
+} from '../../ports/process-host.ts';
+import type {Random} from '../../ports/random.ts';
+import {checkSite, rankCgroup, type RankSite} from '../part-paths.ts';
+import type {ShellMessage} from '../shell-protocol.ts';
+import {listParts, readHighestJobId} from './part-dir.ts';
+import {ShellClient} from './shell-client.ts';
+import {readEventlog, readSpool} from './spool-reader.ts';
+
+export interface RealProcessHostOptions extends RankSite {
+	readonly clock: Clock;
+	readonly random: Random;
+	/** Takes one line for the broker's log. */
+	readonly log: (text: string) => void;
+}
+
+interface Request {
+	readonly send: () => void;
+	readonly resolve: (answer: {highestJobId: bigint; entries: readonly InventoryEntry[]}) => void;
+	readonly reject: (error: SystemError) => void;
+	readonly timer: Timer;
+	/** Asked again after a reconnect; otherwise it fails with the connection. */
+	readonly isRepeated: boolean;
+	entries: InventoryEntry[];
+}
+
+interface PendingLaunch {
+	readonly spec: LaunchSpec;
+	readonly sinceMs: number;
+	isSent: boolean;
+}
+
+const REQUEST_TIMEOUT_MS = 30_000;
+const STOP_TIMEOUT_MS = 5000;
+/** A launch that could be handed to no shell for so long fails. */
+const LAUNCH_TIMEOUT_MS = 30_000;
+const SIGNUM_MAX = 64;
+
+export class RealProcessHost implements ProcessHost {
+	onReport: (report: PartReport) => void = () => undefined;
+	onReset: () => void = () => undefined;
+	readonly #options: RealProcessHostOptions;
+	readonly #site: RankSite;
+	readonly #client: ShellClient;
+	readonly #launches = new Map<string, PendingLaunch>();
+	readonly #terminations = new Map<string, {readonly key: PartKey; readonly signum: number}>();
+	readonly #forgets = new Map<string, PartKey>();
+	readonly #requests = new Map<number, Request>();
+	#nextRequest = 1;
+	#shellPid: number | null = null;
+	#launcherPid: number | null = null;
+	#wasUp = false;
+	#isClosed = false;
+	#lastFailure = '';
+
+	/** @throws {SystemError} EINVAL when instance, rank or a path can't be used. Starts nothing. */
+	constructor(options: RealProcessHostOptions) {
+		const {instance, rank, jobdir, rundir, cgroupBase, clock, random, log} = options;
+		this.#options = options;
+		this.#site = {instance, rank, jobdir, rundir, cgroupBase};
+		checkSite(this.#site);
+		this.#client = new ShellClient({
+			site: this.#site,
+			clock,
+			random,
+			log,
+			onMessage: message => this.#take(message),
+			onUp: ({pid, launcherPid}) => this.#up(pid, launcherPid),
+			onDown: () => this.#down(),
+			isNeeded: () => this.#isNeeded(),
+			onFailure: error => this.#failed(error),
+		});
+	}
+
+	async inventory(): Promise<Inventory> {
+		const {bootId} = this.#options.clock;
+		if (!this.#client.isUp && !this.#isNeeded())
+			return {bootId, parts: [], highestJobId: readHighestJobId(this.#site)};
+		const {highestJobId, entries} = await this.#request({
+			what: 'inventory',
+			isRepeated: true,
+			send: request => this.#client.send({type: 'inventory', request}),
+		});
+		return {bootId, parts: entries, highestJobId};
+	}
+
+	launch(spec: LaunchSpec): void {
+		if (this.#isClosed) return;
+		const launch = {spec, sinceMs: this.#options.clock.monotonicMs(), isSent: this.#client.isUp};
+		this.#launches.set(partName(spec), launch);
+		this.#client.send({type: 'launch', spec});
+		this.#client.wake();
+	}
+
+	terminate(key: PartKey, signum: number): void {
+		if (this.#isClosed) return;
+		const bare = {id: key.id, attempt: key.attempt};
+		this.#terminations.set(partName(key), {key: bare, signum});
+		this.#client.send({type: 'terminate', key: bare, signum});
+		this.#client.wake();
+	}
+
+	async signal(key: PartKey, signum: number): Promise<void> {
+		if (!Number.isInteger(signum) || signum < 0 || signum > SIGNUM_MAX)
+			throw new SystemError('EINVAL', `${signum} is not a signal number`);
+		if (!this.#client.isUp && !this.#isNeeded())
+			throw new SystemError('ESRCH', `part ${partName(key)}: no task is alive to take signal ${signum}`);
+		const bare = {id: key.id, attempt: key.attempt};
+		await this.#request({
+			what: `signal ${signum} to part ${partName(key)}`,
+			isRepeated: false,
+			send: request => this.#client.send({type: 'signal', request, key: bare, signum}),
+		});
+	}
+
+	forget(key: PartKey): void {
+		if (this.#isClosed) return;
+		const bare = {id: key.id, attempt: key.attempt};
+		if (this.#client.isUp) this.#client.send({type: 'forget', key: bare});
+		else this.#forgets.set(partName(key), bare);
+		this.#client.wake();
+	}
+
+	async readOutput(
+		key: PartKey,
+		task: number,
+		stream: OutputStream,
+		offset: number,
+		bytesMax: number,
+	): Promise<OutputChunk> {
+		return readSpool(this.#site, {key, task, stream, offset, bytesMax});
+	}
+
+	async readEventlog(key: PartKey): Promise<string> {
+		return readEventlog(this.#site, key);
+	}
+
+	attributes(): HostAttributes {
+		return {
+			shellPid: this.#shellPid,
+			launcherPid: this.#launcherPid,
+			jobCgroup: rankCgroup(this.#site),
+			tracking: 'cgroup2',
+		};
+	}
+
+	async close({stop}: {readonly stop: boolean}): Promise<void> {
+		if (this.#isClosed) return;
+		if (stop && this.#client.isUp) {
+			try {
+				await this.#request({
+					what: 'stop',
+					isRepeated: false,
+					timeoutMs: STOP_TIMEOUT_MS,
+					send: request => this.#client.send({type: 'stop', request}),
+				});
+			} catch (error) {
+				// It has ended, or it hangs: nothing here may wait for it any longer.
+				if (!(error instanceof SystemError)) throw error;
+				this.#options.log(error.toString());
+			}
+		}
+		this.#isClosed = true;
+		this.#client.close();
+		for (const request of this.#requests.values()) {
+			request.timer.cancel();
+			request.reject(new SystemError('ECANCELED', 'the process host was closed'));
+		}
+		this.#requests.clear();
+	}
+
+	async #request(order: {
+		readonly what: string;
+		readonly isRepeated: boolean;
+		readonly timeoutMs?: number;
+		readonly send: (request: number) => void;
+	}): Promise<{highestJobId: bigint; entries: readonly InventoryEntry[]}> {
+		if (this.#isClosed) throw new SystemError('ECANCELED', 'the process host was closed');
+		const number = this.#nextRequest++;
+		const timeoutMs = order.timeoutMs ?? REQUEST_TIMEOUT_MS;
+		return new Promise((resolve, reject) => {
+			const timer = this.#options.clock.setTimer(timeoutMs, () => {
+				this.#requests.delete(number);
+				const reason = this.#lastFailure === '' ? '' : ` (${this.#lastFailure})`;
+				const who = this.#client.describe();
+				reject(
+					new SystemError(
+						'ETIMEDOUT',
+						`${order.what}: ${who} did not answer within ${timeoutMs / 1000} s${reason}`,
+					),
+				);
+			});
+			const send = () => order.send(number);
+			this.#requests.set(number, {
+				send,
+				resolve,
+				reject,
+				timer,
+				isRepeated: order.isRepeated,
+				entries: [],
+			});
+			send();
+			this.#client.wake();
+		});
+	}
+
+	#take(message: Exclude<ShellMessage, {type: 'hello' | 'refused'}>): void {
+		switch (message.type) {
+			case 'report':
+				return this.#report(message.report);
+			case 'launcher':
+				this.#launcherPid = message.pid;
+				return;
+			case 'part':
+				this.#requests.get(message.request)?.entries.push(message.entry);
+				return;
+			case 'answer': {
+				const request = this.#requests.get(message.request);
+				if (request === undefined) return;
+				this.#requests.delete(message.request);
+				request.timer.cancel();
+				const {error, highestJobId = 0n} = message;
+				if (error === undefined) request.resolve({highestJobId, entries: request.entries});
+				else request.reject(new SystemError(error.code, error.message));
+				return;
+			}
+			default:
+				message satisfies never;
+		}
+	}
+
+	#report(report: PartReport): void {
+		this.#launches.delete(partName(report));
+		if (report.kind === 'exited') this.#terminations.delete(partName(report));
+		this.onReport(report);
+	}
+
+	#up(pid: number, launcherPid: number | null): void {
+		this.#shellPid = pid;
+		this.#launcherPid = launcherPid;
+		this.#lastFailure = '';
+		for (const launch of this.#launches.values()) {
+			launch.isSent = true;
+			this.#client.send({type: 'launch', spec: launch.spec});
+		}
+		for (const {key, signum} of this.#terminations.values())
+			this.#client.send({type: 'terminate', key, signum});
+		for (const key of this.#forgets.values()) this.#client.send({type: 'forget', key});
+		this.#forgets.clear();
+		for (const request of this.#requests.values()) {
+			request.entries = [];
+			request.send();
+		}
+		if (this.#wasUp) this.onReset();
+		this.#wasUp = true;
+	}
+
+	#down(): void {
+		const pid = this.#shellPid;
+		this.#options.log(`contact with the job shell (pid ${pid}) was lost`);
+		this.#shellPid = null;
+		this.#launcherPid = null;
+		for (const [number, request] of this.#requests) {
+			if (request.isRepeated) continue;
+			this.#requests.delete(number);
+			request.timer.cancel();
+			request.reject(new SystemError('ECONNRESET', `the job shell (pid ${pid}) went away`));
+		}
+		if (this.#isNeeded()) return;
+		// Nothing is left that needs a shell, but the broker may believe otherwise.
+		this.#wasUp = false;
+		this.#options.clock.defer(() => this.onReset());
+	}
+
+	#failed(error: SystemError): void {
+		// That none runs yet is the normal way to start one.
+		if (error.code !== 'ENOENT' && error.code !== 'ECONNREFUSED' && error.toString() !== this.#lastFailure)
+			this.#options.log(error.toString());
+		this.#lastFailure = error.toString();
+		const nowMs = this.#options.clock.monotonicMs();
+		for (const [name, {spec, sinceMs, isSent}] of this.#launches) {
+			if (isSent || nowMs - sinceMs < LAUNCH_TIMEOUT_MS) continue;
+			// No shell has ever heard of it, so it can be given up without a doubt.
+			this.#launches.delete(name);
+			const {id, attempt} = spec;
+			const atMs = Math.round(this.#options.clock.epochMs());
+			const note = `no job shell could be started: ${error.toString()}`;
+			this.onReport({id, attempt, seq: 1, atMs, kind: 'exception', type: 'exec', severity: 0, note});
+			this.onReport({id, attempt, seq: 2, atMs, kind: 'exited', tasks: []});
+		}
+	}
+
+	#isNeeded(): boolean {
+		return (
+			this.#launches.size > 0 ||
+			this.#terminations.size > 0 ||
+			this.#requests.size > 0 ||
+			listParts(this.#site).length > 0
+		);
+	}
+}

@@ -1,0 +1,72 @@
+/**
+ * The job shell's process: one per broker, in its own session and cgroup, started by the broker and outliving it.
+ * Its only argument is the site as JSON. Ends at once, with status 0, when another shell of this rank runs.
+ */
+
+import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
+import {createServer, type Server} from 'node:net';
+import {asSystemError} from '../../formats/errno.ts';
+import {
+	checkSite,
+	eventsPath,
+	lockName,
+	rankCgroup,
+	rankDir,
+	shellPidPath,
+	type RankSite,
+} from '../part-paths.ts';
+import {joinCgroup, makeCgroup} from './cgroup.ts';
+import {NodeClock} from './node-clock.ts';
+import {startTicksOf} from './proc.ts';
+import {JobShell} from './shell.ts';
+
+const site = JSON.parse(process.argv[2] ?? '') as RankSite;
+checkSite(site);
+process.umask(0o077);
+process.title = `coppice-shell ${site.rank}`;
+// What ends a terminal or a service must not end the shell: it stops when it is told to, over its socket.
+for (const name of ['SIGHUP', 'SIGINT', 'SIGTERM', 'SIGPIPE'] as const) process.on(name, () => undefined);
+
+const clock = new NodeClock();
+const lock = await takeLock();
+if (lock !== undefined) await run(lock);
+
+/** The lock that keeps the shell single, or undefined when another one holds it. */
+async function takeLock(): Promise<Server | undefined> {
+	const server = createServer(socket => socket.destroy());
+	return new Promise((resolve, reject) => {
+		server.once('error', (error: NodeJS.ErrnoException) => {
+			if (error.code === 'EADDRINUSE') resolve(undefined);
+			else reject(asSystemError(error, 'EIO', 'take the lock of the job shell'));
+		});
+		server.listen(lockName(site), () => resolve(server));
+	});
+}
+
+async function run(held: Server): Promise<void> {
+	mkdirSync(rankDir(site), {recursive: true, mode: 0o700});
+	mkdirSync(site.rundir, {recursive: true, mode: 0o700});
+	const cgroup = `${rankCgroup(site)}/shell`;
+	makeCgroup(cgroup);
+	joinCgroup(cgroup, process.pid);
+	const who = {pid: process.pid, startTicks: startTicksOf(process.pid), bootId: clock.bootId};
+	writeFileSync(shellPidPath(site), JSON.stringify(who));
+	const shell = new JobShell({
+		site,
+		clock,
+		log,
+		onDone: () => {
+			rmSync(shellPidPath(site), {force: true});
+			rmSync(eventsPath(site), {force: true});
+			held.close();
+			// Deferred messages to a broker leave before this.
+			setTimeout(() => process.exit(0), 50).unref();
+		},
+	});
+	await shell.start();
+	log(`started, pid ${process.pid}`);
+}
+
+function log(text: string): void {
+	process.stderr.write(`${new Date(clock.epochMs()).toISOString()} coppice-shell ${site.rank}: ${text}\n`);
+}

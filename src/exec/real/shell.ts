@@ -1,0 +1,359 @@
+/**
+ * The job shell: all parts of one rank. It adopts what it finds, drives the launcher, and serves the broker while
+ * one is there. Invariant: it never starts what no broker of its own life asked for, unless the part had begun.
+ */
+
+import {asSystemError, SystemError} from '../../formats/errno.ts';
+import type {Clock, Timer} from '../../ports/clock.ts';
+import {partName, type LaunchSpec, type PartKey, type PartReport} from '../../ports/process-host.ts';
+import type {JournalEvent} from '../journal.ts';
+import {faultOf, type StoredSpec} from '../launch-record.ts';
+import {
+	eventsPath,
+	parsePartDir,
+	partCgroup,
+	partDir,
+	rankCgroup,
+	rankDir,
+	socketPath,
+	type RankSite,
+} from '../part-paths.ts';
+import type {BrokerMessage} from '../shell-protocol.ts';
+import type {ShimEvent} from '../task-record.ts';
+import {childCgroups, killCgroup, makePartCgroup, removeCgroup} from './cgroup.ts';
+import {EventPipe} from './event-pipe.ts';
+import {Launcher} from './launcher.ts';
+import {
+	createPartDir,
+	listParts,
+	readHighestJobId,
+	readJournal,
+	readSpec,
+	removePartDir,
+	writeHighestJobId,
+} from './part-dir.ts';
+import {PartSupervisor} from './part-supervisor.ts';
+import {ShellServer} from './shell-server.ts';
+
+export interface JobShellOptions {
+	readonly site: RankSite;
+	readonly clock: Clock;
+	readonly log: (text: string) => void;
+	/** The shell has nothing more to do. */
+	readonly onDone: () => void;
+}
+
+/** How often parts are looked at that no shim will announce, and every how many rounds all others. */
+const POLL_MS = 200;
+const POLL_ROUNDS_ALL = 10;
+/** Without any unfinished part and without a broker the shell stays this long. */
+const IDLE_MS_MAX = 30_000;
+const LAUNCHER_RESTART_MS = 50;
+const LAUNCHER_RESTART_MS_MAX = 2000;
+/** A launcher that starts nothing for so long, while tasks wait for it, is replaced. */
+const LAUNCHER_STALL_MS_MAX = 10_000;
+/** Directories deleted in one turn of the event loop. */
+const REMOVALS_PER_TURN = 16;
+
+export class JobShell {
+	readonly #options: JobShellOptions;
+	readonly #parts = new Map<string, PartSupervisor>();
+	readonly #server: ShellServer;
+	#launcher: Launcher | null = null;
+	#launcherTimer: Timer | null = null;
+	#launcherRestartMs = LAUNCHER_RESTART_MS;
+	#launcherProgressMs = 0;
+	#events: EventPipe | undefined;
+	#highestJobId = 0n;
+	/** As the file has it: above the id of every directory that was deleted. */
+	#writtenHighestJobId = 0n;
+	#forgotten: PartSupervisor[] = [];
+	#isRemoving = false;
+	#isStopping = false;
+	#idleSinceMs: number | null = null;
+	#round = 0;
+
+	constructor(options: JobShellOptions) {
+		this.#options = options;
+		const {site, log} = options;
+		this.#server = new ShellServer({
+			path: socketPath(site),
+			instance: site.instance,
+			rank: site.rank,
+			log,
+			hello: () => ({
+				pid: process.pid,
+				launcherPid: this.#launcher?.pid ?? null,
+				bootId: options.clock.bootId,
+			}),
+			onMessage: message => this.#obey(message),
+			onBroker: () => {
+				this.#idleSinceMs = null;
+			},
+		});
+	}
+
+	/** Adopts what is there, then listens. */
+	async start(): Promise<void> {
+		this.#writtenHighestJobId = readHighestJobId(this.#options.site);
+		this.#highestJobId = this.#writtenHighestJobId;
+		this.#openEvents();
+		for (const key of listParts(this.#options.site)) this.#guard(key, () => this.#adopt(key));
+		this.#guard({id: 0n, attempt: 0}, () => this.#sweepCgroups());
+		await this.#server.listen();
+		this.#poll();
+	}
+
+	#adopt(key: PartKey): void {
+		const {site, log} = this.#options;
+		const dir = partDir(site, key);
+		if (key.id > this.#highestJobId) this.#highestJobId = key.id;
+		const spec = readSpec(dir);
+		if (spec === undefined) {
+			// A launch that was cut off before it counted: no shim was asked for, and the broker will ask again.
+			log(`part ${partName(key)}: removing a directory without spec.json`);
+			if (removeCgroup(partCgroup(site, key))) removePartDir(dir);
+			return;
+		}
+		const part = this.#supervise(spec, {dir, events: readJournal(dir)});
+		part.resume();
+		if (part.ledger.isTouched && part.startable.length > 0) this.#feed(part);
+	}
+
+	/** Removes what is left of cgroups without a directory. Live ones stay: their directory may only be unmounted. */
+	#sweepCgroups(): void {
+		const {site, log} = this.#options;
+		for (const name of childCgroups(rankCgroup(site))) {
+			const key = parsePartDir(name);
+			if (key === undefined || this.#parts.has(partName(key))) continue;
+			if (!removeCgroup(partCgroup(site, key)))
+				log(`part ${partName(key)}: processes are alive in its cgroup, but it has no directory`);
+		}
+	}
+
+	#supervise(spec: StoredSpec, found: {dir: string; events: readonly JournalEvent[]}): PartSupervisor {
+		const {clock, log} = this.#options;
+		const report = (each: PartReport) => this.#server.send({type: 'report', report: each});
+		const part = new PartSupervisor({clock, log, report}, spec, found);
+		this.#parts.set(partName(spec), part);
+		return part;
+	}
+
+	#obey(message: Exclude<BrokerMessage, {type: 'hello'}>): void {
+		switch (message.type) {
+			case 'launch':
+				return this.#guard(message.spec, () => this.#launch(message.spec));
+			case 'terminate':
+				return this.#guard(message.key, () => this.#terminate(message.key, message.signum));
+			case 'forget':
+				return this.#guard(message.key, () => this.#forget(message.key));
+			case 'signal':
+				return this.#answer(message.request, () => this.#signal(message.key, message.signum));
+			case 'inventory':
+				return this.#answer(message.request, () => this.#sendInventory(message.request));
+			case 'stop':
+				return this.#answer(message.request, () => {
+					this.#isStopping = true;
+				});
+			default:
+				message satisfies never;
+		}
+	}
+
+	#launch(spec: LaunchSpec): void {
+		const {site, clock} = this.#options;
+		const known = this.#parts.get(partName(spec));
+		if (known !== undefined) {
+			for (const report of known.ledger.reports) this.#server.send({type: 'report', report});
+			if (!known.isFed) this.#feed(known);
+			return;
+		}
+		if (spec.id > this.#highestJobId) this.#highestJobId = spec.id;
+		const dir = partDir(site, spec);
+		const cgroup = partCgroup(site, spec);
+		const stored: StoredSpec = {...spec, bootId: clock.bootId, cgroup};
+		const part = this.#supervise(stored, {dir, events: []});
+		try {
+			const fault = faultOf(spec);
+			if (fault !== undefined) throw new SystemError('EINVAL', fault);
+			makePartCgroup(cgroup);
+			createPartDir(dir, stored);
+		} catch (error) {
+			removeCgroup(cgroup);
+			part.refuse(asSystemError(error).toString());
+			return;
+		}
+		this.#feed(part);
+	}
+
+	#terminate(key: PartKey, signum: number): void {
+		const part = this.#parts.get(partName(key));
+		if (part !== undefined) return part.terminate(signum);
+		const cgroup = partCgroup(this.#options.site, key);
+		if (removeCgroup(cgroup)) {
+			const atMs = Math.round(this.#options.clock.epochMs());
+			this.#server.send({type: 'report', report: {...key, seq: 1, atMs, kind: 'exited', tasks: []}});
+			return;
+		}
+		// Its directory was lost, but something of it is alive. It can't be supervised, so it ends the short way.
+		killCgroup(cgroup);
+		this.#options.clock.setTimer(POLL_MS, () => this.#guard(key, () => this.#terminate(key, signum)));
+	}
+
+	#signal(key: PartKey, signum: number): void {
+		const reached = this.#parts.get(partName(key))?.signal(signum) ?? 0;
+		if (reached === 0)
+			throw new SystemError('ESRCH', `part ${partName(key)}: no task is alive to take signal ${signum}`);
+	}
+
+	#sendInventory(request: number): void {
+		for (const part of this.#parts.values())
+			this.#server.send({type: 'part', request, entry: part.inventoryEntry()});
+	}
+
+	#forget(key: PartKey): void {
+		const part = this.#parts.get(partName(key));
+		if (part === undefined || (!part.isExited && !part.isOfEarlierBoot)) return;
+		part.close();
+		this.#parts.delete(partName(key));
+		this.#forgotten.push(part);
+		if (!this.#isRemoving) this.#removeSoon();
+	}
+
+	/** Deletes forgotten directories a few at a time, after the highest id among them is safe. */
+	#removeSoon(): void {
+		this.#isRemoving = true;
+		setImmediate(() => {
+			const batch = this.#forgotten.splice(0, REMOVALS_PER_TURN);
+			for (const part of batch) this.#guard(part.spec, () => this.#remove(part));
+			this.#isRemoving = false;
+			if (this.#forgotten.length > 0) this.#removeSoon();
+		});
+	}
+
+	#remove(part: PartSupervisor): void {
+		if (part.isRefused) return;
+		const {site} = this.#options;
+		if (!removeCgroup(part.spec.cgroup))
+			throw new SystemError('EBUSY', `${part.spec.cgroup} is not empty, so its directory stays`);
+		if (this.#writtenHighestJobId < part.spec.id) {
+			writeHighestJobId(site, this.#highestJobId);
+			this.#writtenHighestJobId = this.#highestJobId;
+		}
+		removePartDir(part.dir);
+	}
+
+	#feed(part: PartSupervisor): void {
+		if (part.startable.length === 0) return;
+		part.isFed = true;
+		if (this.#launcher === null && this.#launcherTimer === null) this.#startLauncher();
+		this.#launcher?.feed(part.spec, part.startable);
+	}
+
+	#startLauncher(): void {
+		const {site, clock, log} = this.#options;
+		const launcher = new Launcher({
+			dir: rankDir(site),
+			eventsPath: eventsPath(site),
+			onReady: () => this.#openEvents(),
+			onExit: reason => {
+				if (this.#launcher !== launcher) return;
+				log(`the launcher (pid ${launcher.pid}) ended: ${reason}`);
+				this.#launcher = null;
+				this.#server.send({type: 'launcher', pid: null});
+				this.#launcherTimer = clock.setTimer(this.#launcherRestartMs, () => this.#restartLauncher());
+				this.#launcherRestartMs = Math.min(this.#launcherRestartMs * 2, LAUNCHER_RESTART_MS_MAX);
+			},
+		});
+		this.#launcher = launcher;
+		this.#launcherProgressMs = clock.monotonicMs();
+		this.#server.send({type: 'launcher', pid: launcher.pid});
+	}
+
+	/** Whatever the dead one had not claimed is fed to a new one; claims keep it from starting twice. */
+	#restartLauncher(): void {
+		this.#launcherTimer = null;
+		const waiting = [...this.#parts.values()].filter(part => part.isFed);
+		for (const part of waiting) {
+			if (part.startable.length > 0) this.#guard(part.spec, () => part.check());
+			if (part.startable.length > 0) this.#feed(part);
+		}
+	}
+
+	#openEvents(): void {
+		this.#events ??= EventPipe.open(eventsPath(this.#options.site), events => this.#take(events));
+	}
+
+	#take(events: readonly ShimEvent[]): void {
+		for (const event of events) {
+			if (event.verb === 'start') {
+				this.#launcherProgressMs = this.#options.clock.monotonicMs();
+				this.#launcherRestartMs = LAUNCHER_RESTART_MS;
+			}
+			const part = this.#parts.get(partName(event.key));
+			if (part !== undefined) this.#guard(event.key, () => part.take(event));
+		}
+	}
+
+	#poll(): void {
+		const {clock} = this.#options;
+		this.#round++;
+		let index = 0;
+		let isWaiting = false;
+		for (const part of this.#parts.values()) {
+			index++;
+			if (part.isFed && part.startable.length > 0) isWaiting = true;
+			const isDue = !part.isExited && (index + this.#round) % POLL_ROUNDS_ALL === 0;
+			if (isDue || part.needsAttention) this.#guard(part.spec, () => part.check());
+		}
+		if (!isWaiting) this.#launcherProgressMs = clock.monotonicMs();
+		if (isWaiting && clock.monotonicMs() - this.#launcherProgressMs > LAUNCHER_STALL_MS_MAX) {
+			this.#options.log(`the launcher (pid ${this.#launcher?.pid}) starts nothing: replacing it`);
+			this.#launcherProgressMs = clock.monotonicMs();
+			this.#launcher?.kill();
+		}
+		if (this.#isDone()) return this.#finish();
+		clock.setTimer(POLL_MS, () => this.#poll());
+	}
+
+	/** Exited parts are on disk and can wait for the next shell. */
+	#isDone(): boolean {
+		const isBusy = [...this.#parts.values()].some(part => !part.isExited && !part.isOfEarlierBoot);
+		if (isBusy || this.#forgotten.length > 0) {
+			this.#idleSinceMs = null;
+			return false;
+		}
+		if (this.#isStopping) return true;
+		if (this.#server.hasBroker) return false;
+		const nowMs = this.#options.clock.monotonicMs();
+		this.#idleSinceMs ??= nowMs;
+		return nowMs - this.#idleSinceMs > IDLE_MS_MAX;
+	}
+
+	#finish(): void {
+		this.#launcher?.close();
+		this.#launcher = null;
+		this.#events?.close();
+		this.#server.close();
+		this.#options.onDone();
+	}
+
+	#answer(request: number, action: () => void): void {
+		try {
+			action();
+			this.#server.send({type: 'answer', request, highestJobId: this.#highestJobId});
+		} catch (error) {
+			const {code, message} = asSystemError(error);
+			this.#server.send({type: 'answer', request, error: {code, message}});
+		}
+	}
+
+	/** One bad part must not stop the others. */
+	#guard(key: PartKey, action: () => void): void {
+		try {
+			action();
+		} catch (error) {
+			this.#options.log(`part ${partName(key)}: ${error instanceof Error ? error.stack : String(error)}`);
+		}
+	}
+}

@@ -1,0 +1,75 @@
+/** Reads what a part left on disk for people: output and journal, straight from its directory, without the shell. */
+
+import {open, readFile} from 'node:fs/promises';
+import {asSystemError, SystemError} from '../../formats/errno.ts';
+import {partName, type OutputChunk, type OutputStream, type PartKey} from '../../ports/process-host.ts';
+import {partDir, spoolName, type RankSite} from '../part-paths.ts';
+import {readClaim, readExit, readSpec} from './part-dir.ts';
+import {isAlive} from './proc.ts';
+
+export interface OutputPlace {
+	readonly key: PartKey;
+	readonly task: number;
+	readonly stream: OutputStream;
+	readonly offset: number;
+	readonly bytesMax: number;
+}
+
+/** Implements `ProcessHost.readOutput`; output that went to a file of the user's reads as empty and complete. */
+export async function readSpool(site: RankSite, place: OutputPlace): Promise<OutputChunk> {
+	const {key, task, stream, offset, bytesMax} = place;
+	const dir = partDir(site, key);
+	// Looked at before the bytes: what is complete then can't grow between.
+	const isComplete = isStreamComplete(dir, task, stream);
+	const path = `${dir}/${spoolName(stream, task)}`;
+	let file;
+	try {
+		file = await open(path, 'r');
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw asSystemError(error, 'EIO', `read ${path}`);
+		return withoutSpool(dir, place);
+	}
+	try {
+		const {size} = await file.stat();
+		const length = Math.max(0, Math.min(bytesMax, size - offset));
+		const data = new Uint8Array(length);
+		const {bytesRead} = length === 0 ? {bytesRead: 0} : await file.read(data, 0, length, offset);
+		return {data: data.subarray(0, bytesRead), eof: isComplete && offset + bytesRead >= size};
+	} catch (error) {
+		throw asSystemError(error, 'EIO', `read ${path}`);
+	} finally {
+		await file.close();
+	}
+}
+
+/** Implements `ProcessHost.readEventlog`. */
+export async function readEventlog(site: RankSite, key: PartKey): Promise<string> {
+	const path = `${partDir(site, key)}/exec.eventlog`;
+	try {
+		const text = await readFile(path, 'utf8');
+		return text.slice(0, text.lastIndexOf('\n') + 1);
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
+		throw asSystemError(error, 'EIO', `read ${path}`);
+	}
+}
+
+function withoutSpool(dir: string, {key, task, stream}: OutputPlace): OutputChunk {
+	const spec = readSpec(dir);
+	if (spec?.tasks.includes(task) !== true)
+		throw new SystemError('ENOENT', `part ${partName(key)}: no output of task ${task} on this node`);
+	const isElsewhere = spec[stream] !== null;
+	// Looked at once more: the task may have been claimed and over since.
+	return {data: new Uint8Array(0), eof: isElsewhere || isStreamComplete(dir, task, stream)};
+}
+
+/** Whether the shim has copied the last byte, or can't any more. */
+function isStreamComplete(dir: string, task: number, stream: OutputStream): boolean {
+	const claim = readClaim(dir, task);
+	if (claim === null) return false;
+	if (claim.kind === 'void' || claim.shim === null) return true;
+	const isShimAlive = isAlive(claim.shim);
+	const exit = readExit(dir, task);
+	if (exit === null) return !isShimAlive;
+	return !isShimAlive || (stream === 'stdout' ? exit.stdoutComplete : exit.stderrComplete);
+}
