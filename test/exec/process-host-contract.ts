@@ -31,16 +31,27 @@ const TERM = 15;
 /** The reports that a host delivers, without repetitions, and how often it was reset. */
 export async function live(site: HostSite): Promise<Life> {
 	const life = {host: await site.host(), reports: [] as PartReport[], resets: 0};
-	life.host.onReport = report => {
-		const same = life.reports.find(({id, attempt, seq}) => {
-			return id === report.id && attempt === report.attempt && seq === report.seq;
-		});
-		if (same === undefined) life.reports.push(report);
-	};
+	life.host.onReport = report => take(life, report);
 	life.host.onReset = () => {
 		life.resets++;
 	};
 	return life;
+}
+
+/** A new life that has asked for the inventory, as a broker does: its reports count like delivered ones. */
+export async function relive(site: HostSite): Promise<Life> {
+	const life = await live(site);
+	for (const part of (await life.host.inventory()).parts) {
+		for (const report of part.reports) take(life, report);
+	}
+	return life;
+}
+
+function take(life: Life, report: PartReport): void {
+	const same = life.reports.find(({id, attempt, seq}) => {
+		return id === report.id && attempt === report.attempt && seq === report.seq;
+	});
+	if (same === undefined) life.reports.push(report);
 }
 
 /** A spec of one task that runs `script` in a shell. */

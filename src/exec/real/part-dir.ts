@@ -13,6 +13,7 @@ import {
 	readFileSync,
 	renameSync,
 	rmSync,
+	unlinkSync,
 	writeFileSync,
 	writeSync,
 } from 'node:fs';
@@ -20,7 +21,7 @@ import {asSystemError} from '../../formats/errno.ts';
 import type {PartKey} from '../../ports/process-host.ts';
 import {decodeEvents, type JournalEvent} from '../journal.ts';
 import {decodeSpec, encodeLaunch, encodeSpec, type StoredSpec} from '../launch-record.ts';
-import {parsePartDir, rankDir, type RankSite} from '../part-paths.ts';
+import {parsePartDir, rankDir, spoolName, type RankSite} from '../part-paths.ts';
 import {parseClaim, parseExit, voidClaim, type Claim, type ExitRecord} from '../task-record.ts';
 
 const HIGHEST_NAME = 'highest-job-id';
@@ -91,9 +92,28 @@ export function readJournal(dir: string): JournalEvent[] {
 	return decodeEvents(readIfThere(`${dir}/exec.eventlog`) ?? '');
 }
 
-/** Deletes the directory of a part whose cgroup is gone. */
+/** Deletes the output of a part whose cgroup is gone. @throws {SystemError} */
+export function removeSpools(dir: string, tasks: readonly number[]): void {
+	for (const task of tasks) {
+		for (const stream of ['stdout', 'stderr'] as const) {
+			try {
+				unlinkSync(`${dir}/${spoolName(stream, task)}`);
+			} catch (error) {
+				const {code} = error as NodeJS.ErrnoException;
+				if (code !== 'ENOENT') throw asSystemError(error, 'EIO', `delete ${dir}/${spoolName(stream, task)}`);
+			}
+		}
+	}
+}
+
+/** Deletes the directory of a part whose cgroup is gone; `spec.json` first, so that no half of it is adopted. */
 export function removePartDir(dir: string): void {
-	rmSync(dir, {recursive: true, force: true});
+	try {
+		rmSync(`${dir}/spec.json`, {force: true});
+		rmSync(dir, {recursive: true, force: true});
+	} catch (error) {
+		throw asSystemError(error, 'EIO', `delete ${dir}`);
+	}
 }
 
 /** The parts that have a directory of this user's. */
@@ -121,8 +141,12 @@ export function readHighestJobId(site: RankSite): bigint {
 /** To be called before the directory with that id is deleted. */
 export function writeHighestJobId(site: RankSite, id: bigint): void {
 	const path = `${rankDir(site)}/${HIGHEST_NAME}`;
-	writeFileSync(`${path}.tmp`, `${id}\n`, {mode: 0o600});
-	renameSync(`${path}.tmp`, path);
+	try {
+		writeFileSync(`${path}.tmp`, `${id}\n`, {mode: 0o600});
+		renameSync(`${path}.tmp`, path);
+	} catch (error) {
+		throw asSystemError(error, 'EIO', `write ${path}`);
+	}
 }
 
 function makeDir(dir: string): void {

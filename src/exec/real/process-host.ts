@@ -4,7 +4,7 @@
  * harmless because claims and orders are idempotent.
  */
 
-import {SystemError} from '../../formats/errno.ts';
+import {asSystemError, SystemError} from '../../formats/errno.ts';
 import type {Clock, Timer} from '../../ports/clock.ts';
 import {
 	partName,
@@ -64,6 +64,8 @@ export class RealProcessHost implements ProcessHost {
 	readonly #terminations = new Map<string, {readonly key: PartKey; readonly signum: number}>();
 	readonly #forgets = new Map<string, PartKey>();
 	readonly #requests = new Map<number, Request>();
+	/** The last report of each part that was delivered or was in an inventory. */
+	readonly #lastSeqs = new Map<string, number>();
 	#nextRequest = 1;
 	#shellPid: number | null = null;
 	#launcherPid: number | null = null;
@@ -94,11 +96,8 @@ export class RealProcessHost implements ProcessHost {
 		const {bootId} = this.#options.clock;
 		if (!this.#client.isUp && !this.#isNeeded())
 			return {bootId, parts: [], highestJobId: readHighestJobId(this.#site)};
-		const {highestJobId, entries} = await this.#request({
-			what: 'inventory',
-			isRepeated: true,
-			send: request => this.#client.send({type: 'inventory', request}),
-		});
+		const {highestJobId, entries} = await this.#askInventory();
+		for (const entry of entries) this.#lastSeqs.set(partName(entry), entry.reports.length);
 		return {bootId, parts: entries, highestJobId};
 	}
 
@@ -134,6 +133,7 @@ export class RealProcessHost implements ProcessHost {
 	forget(key: PartKey): void {
 		if (this.#isClosed) return;
 		const bare = {id: key.id, attempt: key.attempt};
+		this.#lastSeqs.delete(partName(key));
 		if (this.#client.isUp) this.#client.send({type: 'forget', key: bare});
 		else this.#forgets.set(partName(key), bare);
 		this.#client.wake();
@@ -247,7 +247,14 @@ export class RealProcessHost implements ProcessHost {
 		}
 	}
 
+	/**
+	 * Delivers a report in order. One that does not follow on is of a part that an earlier life of the broker
+	 * launched, or was made while contact was lost: an inventory, which is under way then, has it with those before.
+	 */
 	#report(report: PartReport): void {
+		const last = this.#lastSeqs.get(partName(report)) ?? 0;
+		if (report.seq > last + 1) return;
+		if (report.seq > last) this.#lastSeqs.set(partName(report), report.seq);
 		this.#launches.delete(partName(report));
 		if (report.kind === 'exited') this.#terminations.delete(partName(report));
 		this.onReport(report);
@@ -269,8 +276,31 @@ export class RealProcessHost implements ProcessHost {
 			request.entries = [];
 			request.send();
 		}
-		if (this.#wasUp) this.onReset();
+		if (this.#wasUp) void this.#catchUp();
 		this.#wasUp = true;
+	}
+
+	/** After a reconnect: delivers what was missed, then says that contact was lost. */
+	async #catchUp(): Promise<void> {
+		try {
+			const {entries} = await this.#askInventory();
+			for (const entry of entries) {
+				const last = this.#lastSeqs.get(partName(entry));
+				if (last === undefined) continue;
+				for (const report of entry.reports) if (report.seq > last) this.#report(report);
+			}
+		} catch (error) {
+			this.#options.log(asSystemError(error).toString());
+		}
+		if (!this.#isClosed) this.onReset();
+	}
+
+	async #askInventory(): Promise<{highestJobId: bigint; entries: readonly InventoryEntry[]}> {
+		return this.#request({
+			what: 'inventory',
+			isRepeated: true,
+			send: request => this.#client.send({type: 'inventory', request}),
+		});
 	}
 
 	#down(): void {

@@ -38,6 +38,7 @@ export interface ShellClientOptions {
 }
 
 const SHELL_MAIN_PATH = fileURLToPath(new URL('./shell-main.js', import.meta.url));
+const DETACH_PATH = fileURLToPath(new URL('../../../../libexec/coppice-detach', import.meta.url));
 const BACKOFF_MS = 50;
 const BACKOFF_MS_MAX = 2000;
 /** While a shell that was started a moment ago comes up. */
@@ -205,8 +206,13 @@ export class ShellClient {
 			mkdirSync(rundir, {recursive: true, mode: 0o700});
 			logFd = openSync(shellLogPath(site), 'a', 0o600);
 			const child = spawn(
-				process.execPath,
-				[SHELL_MAIN_PATH, JSON.stringify({instance, rank, jobdir, rundir, cgroupBase})],
+				'perl',
+				[
+					DETACH_PATH,
+					process.execPath,
+					SHELL_MAIN_PATH,
+					JSON.stringify({instance, rank, jobdir, rundir, cgroupBase}),
+				],
 				{stdio: ['ignore', 'ignore', logFd], detached: true, cwd: '/', env: cleanEnv()},
 			);
 			this.#child = child;

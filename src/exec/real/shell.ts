@@ -30,6 +30,7 @@ import {
 	readJournal,
 	readSpec,
 	removePartDir,
+	removeSpools,
 	writeHighestJobId,
 } from './part-dir.ts';
 import {PartSupervisor} from './part-supervisor.ts';
@@ -54,6 +55,7 @@ const LAUNCHER_RESTART_MS_MAX = 2000;
 const LAUNCHER_STALL_MS_MAX = 10_000;
 /** Directories deleted in one turn of the event loop. */
 const REMOVALS_PER_TURN = 16;
+const REMOVAL_RETRY_MS = 1000;
 
 export class JobShell {
 	readonly #options: JobShellOptions;
@@ -142,11 +144,11 @@ export class JobShell {
 	#obey(message: Exclude<BrokerMessage, {type: 'hello'}>): void {
 		switch (message.type) {
 			case 'launch':
-				return this.#guard(message.spec, () => this.#launch(message.spec));
+				return void this.#guard(message.spec, () => this.#launch(message.spec));
 			case 'terminate':
-				return this.#guard(message.key, () => this.#terminate(message.key, message.signum));
+				return void this.#guard(message.key, () => this.#terminate(message.key, message.signum));
 			case 'forget':
-				return this.#guard(message.key, () => this.#forget(message.key));
+				return void this.#guard(message.key, () => this.#forget(message.key));
 			case 'signal':
 				return this.#answer(message.request, () => this.#signal(message.key, message.signum));
 			case 'inventory':
@@ -225,9 +227,14 @@ export class JobShell {
 		this.#isRemoving = true;
 		setImmediate(() => {
 			const batch = this.#forgotten.splice(0, REMOVALS_PER_TURN);
-			for (const part of batch) this.#guard(part.spec, () => this.#remove(part));
+			const failed = batch.filter(part => !this.#guard(part.spec, () => this.#remove(part)));
 			this.#isRemoving = false;
 			if (this.#forgotten.length > 0) this.#removeSoon();
+			if (failed.length === 0) return;
+			this.#options.clock.setTimer(REMOVAL_RETRY_MS, () => {
+				this.#forgotten.push(...failed);
+				if (!this.#isRemoving) this.#removeSoon();
+			});
 		});
 	}
 
@@ -236,6 +243,8 @@ export class JobShell {
 		const {site} = this.#options;
 		if (!removeCgroup(part.spec.cgroup))
 			throw new SystemError('EBUSY', `${part.spec.cgroup} is not empty, so its directory stays`);
+		// Output first: on a full disk its room is needed for the rest.
+		removeSpools(part.dir, part.spec.tasks);
 		if (this.#writtenHighestJobId < part.spec.id) {
 			writeHighestJobId(site, this.#highestJobId);
 			this.#writtenHighestJobId = this.#highestJobId;
@@ -348,12 +357,15 @@ export class JobShell {
 		}
 	}
 
-	/** One bad part must not stop the others. */
-	#guard(key: PartKey, action: () => void): void {
+	/** One bad part must not stop the others. False: it failed, and the log has it. */
+	#guard(key: PartKey, action: () => void): boolean {
 		try {
 			action();
+			return true;
 		} catch (error) {
-			this.#options.log(`part ${partName(key)}: ${error instanceof Error ? error.stack : String(error)}`);
+			const text = error instanceof SystemError ? error.toString() : (error as Error).stack;
+			this.#options.log(`part ${partName(key)}: ${text}`);
+			return false;
 		}
 	}
 }
