@@ -15,7 +15,7 @@ export interface TransportFixture {
 	/** Lets `durationMs` pass, at least roughly. */
 	pass(durationMs: number): Promise<void>;
 	/** Waits for a promise, letting time pass. */
-	settle<T>(promise: Promise<T>): Promise<T>;
+	readonly settle: <T>(promise: Promise<T>) => Promise<T>;
 }
 
 export type MakeFixture = (t: ExecutionContext) => Promise<TransportFixture>;
