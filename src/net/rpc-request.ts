@@ -18,7 +18,7 @@ export interface RequestOwner {
 	/** The RPC is over. */
 	finished(request: RpcRequest): void;
 	/** It ended without a response. */
-	forgotten(request: RpcRequest): void;
+	forgotten(request: RpcRequest, reason: SystemError): void;
 }
 
 export class RpcRequest {
@@ -70,6 +70,12 @@ export class RpcRequest {
 	/** Which link it came in by. With `message.route` it says who sent it. */
 	get sender(): string {
 		return this.#owner.sender;
+	}
+
+	/** Names it among all requests of its server that are open: link, matchtag, and the route if there is one. */
+	get key(): string {
+		const {matchtag, route} = this.message;
+		return [this.sender, matchtag, ...route].join(' ');
 	}
 
 	/** The value that came with it. @throws {SystemError} EPROTO when the bytes are no value. */
@@ -138,7 +144,7 @@ export class RpcRequest {
 		if (this.#state !== 'open') return;
 		if (silent) {
 			this.#finish('canceled');
-			this.#owner.forgotten(this);
+			this.#owner.forgotten(this, reason);
 		}
 		try {
 			this.onCancel(reason);

@@ -29,7 +29,7 @@ export interface RpcServerOptions {
 	/** A response is about to be handed to `leave`; `isFinal` unless more of a stream may follow. */
 	readonly onResponse?: (request: RpcRequest, response: Response, isFinal: boolean) => void;
 	/** A request ended and no response leaves: its sender has gone. */
-	readonly onForget?: (request: RpcRequest) => void;
+	readonly onForget?: (request: RpcRequest, reason: SystemError) => void;
 	/** A handler failed otherwise than by a `SystemError`, or answered twice: a defect to be reported. */
 	readonly onHandlerError?: (error: unknown, topic: string) => void;
 }

@@ -130,8 +130,8 @@ export class RpcSession implements RequestOwner {
 		if (!request.noresponse) this.#open.delete(keyOf(request.message));
 	}
 
-	forgotten(request: RpcRequest): void {
-		this.#options.onForget?.(request);
+	forgotten(request: RpcRequest, reason: SystemError): void {
+		this.#options.onForget?.(request, reason);
 	}
 
 	#begin(request: RpcRequest, service: Service): void {

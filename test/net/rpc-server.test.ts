@@ -123,7 +123,7 @@ test('a request whose time has passed is answered ETIMEDOUT by the server, and i
 });
 
 test('when the client goes away its handlers are canceled and nothing is sent', t => {
-	const pair = rpcPair(t, {onForget: request => forgotten.push(request.topic)});
+	const pair = rpcPair(t, {onForget: (request, {code}) => forgotten.push(`${request.key} ${code}`)});
 	const forgotten: string[] = [];
 	const reasons: string[] = [];
 	const requests: RpcRequest[] = [];
@@ -134,10 +134,10 @@ test('when the client goes away its handlers are canceled and nothing is sent', 
 	pair.serve('svc.op', handler);
 	pair.serve('svc.watch', handler, {streaming: 'always'});
 	pair.session.receive(REQUEST);
-	pair.session.receive({...REQUEST, topic: 'svc.watch', matchtag: 2, streaming: true});
+	pair.session.receive({...REQUEST, topic: 'svc.watch', matchtag: 2, streaming: true, route: ['x', 'y']});
 	pair.session.ended({code: 'ECONNRESET', message: 'gone'});
 	t.deepEqual(reasons, ['ECONNRESET', 'ECONNRESET']);
-	t.deepEqual(forgotten, ['svc.op', 'svc.watch']);
+	t.deepEqual(forgotten, ['1 1 ECONNRESET', '1 2 x y ECONNRESET']);
 	requests[0]!.respond(1);
 	requests[1]!.respondStream(1);
 	requests[1]!.end();
