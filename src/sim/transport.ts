@@ -35,6 +35,11 @@ interface Listening {
 	readonly onLink: (link: Link) => void;
 }
 
+interface Accepting {
+	readonly link: SimLink;
+	readonly listening: Listening;
+}
+
 export class SimNetwork {
 	readonly #clock: Clock;
 	readonly #random: Random;
@@ -48,6 +53,8 @@ export class SimNetwork {
 	readonly #silent = new Map<string, string>();
 	/** How often a host was killed: what its earlier processes still wait for never comes. */
 	readonly #lives = new Map<string, number>();
+	/** Connections to stalled hosts. */
+	#backlog: Accepting[] = [];
 	#connections = 0;
 
 	constructor({clock, random, latencyMs = {min: 0, max: 0}}: SimNetworkOptions) {
@@ -109,6 +116,7 @@ export class SimNetwork {
 
 	unstall(host: string): void {
 		this.#stalled.delete(host);
+		for (const {link, listening} of this.#takeBacklog(host)) listening.onLink(link);
 		this.#wakeAll();
 	}
 
@@ -145,6 +153,7 @@ export class SimNetwork {
 			if (listening.host === host) this.#listeners.delete(address);
 		}
 		this.#stalled.delete(host);
+		this.#takeBacklog(host);
 		for (const link of [...this.#links]) if (link.host === host) end(link);
 	}
 
@@ -187,6 +196,12 @@ export class SimNetwork {
 		});
 	}
 
+	#takeBacklog(host: string): readonly Accepting[] {
+		const taken = this.#backlog.filter(({listening}) => listening.host === host);
+		this.#backlog = this.#backlog.filter(({listening}) => listening.host !== host);
+		return taken;
+	}
+
 	#isReachable(host: string, other: string): boolean {
 		return this.#passes(host, other) && this.#passes(other, host);
 	}
@@ -207,7 +222,9 @@ export class SimNetwork {
 		far.join(near);
 		this.#links.add(near);
 		this.#links.add(far);
-		listening.onLink(far);
+		// A stopped process accepts nothing, but its kernel completes the connection.
+		if (this.#stalled.has(listening.host)) this.#backlog.push({link: far, listening});
+		else listening.onLink(far);
 		return near;
 	}
 

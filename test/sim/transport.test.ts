@@ -192,3 +192,18 @@ test('a host without power is only silent, and once back it knows no old link', 
 	t.is(near.ends[0]!.code, 'ECONNRESET');
 	await t.throwsAsync(settle(client.connect(address, {timeoutMs: 100})), {code: 'ECONNREFUSED'});
 });
+
+test('a stalled host accepts connections when it goes on, before their frames', async t => {
+	const {network, client, server, address, clock, settle} = fixture();
+	const accepted: End[] = [];
+	await settle(server.listen(address, link => accepted.push(record(link))));
+	network.stall('b');
+	const near = record(await settle(client.connect(address, {timeoutMs: 100})));
+	near.link.send(frameOf(1, 1));
+	await clock.advance(100);
+	t.is(accepted.length, 0);
+	network.unstall('b');
+	t.is(accepted.length, 1);
+	await clock.advance(1);
+	t.is(accepted[0]!.frames.length, 1);
+});
