@@ -8,14 +8,14 @@
 import {errnumOf, SystemError} from '../formats/errno.ts';
 import type {Clock, Timer} from '../ports/clock.ts';
 import type {Link, LinkEnd} from '../ports/transport.ts';
+import {attachLink} from './attach-link.ts';
+import {Matchtags} from './matchtags.ts';
 import {
 	CANCEL_SUFFIX,
 	CONTROL_GOODBYE,
 	CONTROL_PING,
 	CONTROL_PONG,
 	DEADLINE_MS_MAX,
-	decodeMessage,
-	encodeMessage,
 	MATCHTAG_NONE,
 	NODEID_ANY,
 	RPC_PENDING_MAX,
@@ -72,6 +72,14 @@ export interface RpcClientOptions {
 	readonly rolemask?: number;
 }
 
+export interface LinkClientOptions extends RpcClientOptions {
+	/**
+	 * Three intervals of this length in which nothing comes end the link with ETIMEDOUT: a peer that hangs, whose kernel
+	 * keeps the link. Default null: the link is not watched.
+	 */
+	readonly keepaliveMs?: number | null;
+}
+
 /** An RPC that is not over: what the rest of this file and `RpcStream` need of it. */
 interface Entry {
 	readonly topic: string;
@@ -114,11 +122,7 @@ export class RpcClient {
 	readonly #clock: Clock;
 	readonly #userid: number;
 	readonly #rolemask: number;
-	/** By matchtag - 1; undefined: free. */
-	readonly #entries: (Entry | undefined)[] = [];
-	/** No tag below it is free. */
-	#lowestFree = 0;
-	#pending = 0;
+	readonly #tags = new Matchtags<Entry>();
 	/** Streams whose buffer is over its bound, and calls that wait: see `#balance`. */
 	#fullStreams = 0;
 	#waitingCalls = 0;
@@ -134,30 +138,9 @@ export class RpcClient {
 	}
 
 	/** A client that owns `link`: its handlers are set here. */
-	static over(link: Link, options: RpcClientOptions): RpcClient {
-		const client = new RpcClient(
-			{
-				peer: link.peer,
-				send: message => link.send(encodeMessage(message)),
-				pause: () => link.pause(),
-				resume: () => link.resume(),
-				close: reason => link.close(reason),
-			},
-			options,
-		);
-		link.onFrame = frame => {
-			let message: Message;
-			try {
-				message = decodeMessage(frame);
-			} catch (error) {
-				const {code, message: text} = error as SystemError;
-				link.destroy({code, message: `${link.peer}: ${text}`});
-				return;
-			}
-			client.receive(message);
-		};
-		link.onEnd = end => client.ended(end);
-		return client;
+	static over(link: Link, {keepaliveMs = null, ...options}: LinkClientOptions): RpcClient {
+		const {clock} = options;
+		return attachLink(link, {clock, keepaliveMs, open: channel => new RpcClient(channel, options)});
 	}
 
 	get peer(): string {
@@ -166,7 +149,7 @@ export class RpcClient {
 
 	/** Requests without a final response, those that were given up included. */
 	get pendingCount(): number {
-		return this.#pending;
+		return this.#tags.count;
 	}
 
 	/** Why the link ended; null while it is there. */
@@ -275,10 +258,7 @@ export class RpcClient {
 	ended(end: LinkEnd): void {
 		if (this.#ended !== null) return;
 		this.#ended = this.#goodbye ?? end;
-		const entries = this.#entries.splice(0);
-		this.#pending = 0;
-		for (const entry of entries) {
-			if (entry === undefined) continue;
+		for (const entry of this.#tags.clear()) {
 			const error = new SystemError(
 				'ECONNRESET',
 				`${entry.topic}: no answer, the connection to ${this.peer} ended (${describe(this.#ended)})`,
@@ -291,8 +271,6 @@ export class RpcClient {
 	/** Books and sends a request; what can't be sent throws, and leaves no trace. Returns its matchtag. */
 	#open({topic, payload, options, streaming, timeoutMs, onValue, settle}: Opening): number {
 		this.#refuse(topic, options.signal);
-		const index = this.#freeIndex();
-		const matchtag = index + 1;
 		const entry: Entry = {
 			topic,
 			nodeid: options.nodeid ?? NODEID_ANY,
@@ -305,14 +283,13 @@ export class RpcClient {
 		};
 		const deadlineMs =
 			timeoutMs === null ? null : Math.min(DEADLINE_MS_MAX, Math.max(0, Math.ceil(timeoutMs)));
-		const request = this.#request(entry, {matchtag, streaming, deadlineMs, payload: encodePayload(payload)});
-		this.#entries[index] = entry;
-		this.#lowestFree = index + 1;
-		this.#pending += 1;
+		const encoded = encodePayload(payload);
+		const matchtag = this.#tags.take(entry);
 		try {
+			const request = this.#request(entry, {matchtag, streaming, deadlineMs, payload: encoded});
 			this.#channel.send(request); // A channel within this process may answer before it returns.
 		} catch (error) {
-			this.#free(matchtag);
+			this.#tags.free(matchtag);
 			throw error;
 		}
 		if (entry.settle !== null) {
@@ -330,10 +307,10 @@ export class RpcClient {
 		if (topic.length > TOPIC_BYTES_MAX - CANCEL_SUFFIX.length) {
 			throw new SystemError('EINVAL', `topic ${topic} has ${topic.length} characters: too many to cancel it`);
 		}
-		if (this.#pending >= RPC_PENDING_MAX) {
+		if (this.#tags.count >= RPC_PENDING_MAX) {
 			throw new SystemError(
 				'EAGAIN',
-				`${topic}: ${this.#pending} requests to ${this.peer} are pending, the limit is ${RPC_PENDING_MAX} (RPC_PENDING_MAX)`,
+				`${topic}: ${this.#tags.count} requests to ${this.peer} are pending, the limit is ${RPC_PENDING_MAX} (RPC_PENDING_MAX)`,
 			);
 		}
 	}
@@ -358,21 +335,15 @@ export class RpcClient {
 		};
 	}
 
-	#freeIndex(): number {
-		let index = this.#lowestFree;
-		while (this.#entries[index] !== undefined) index += 1;
-		return index;
-	}
-
 	#respond(response: Response): void {
-		const entry = this.#entries[response.matchtag - 1];
+		const entry = this.#tags.get(response.matchtag);
 		if (entry === undefined || entry.topic !== response.topic) return; // Late, or not ours: dropped.
 		const isFinal = !response.streaming || response.errnum !== 0;
 		if (!isFinal) {
 			entry.onValue?.(response.payload);
 			return;
 		}
-		this.#free(response.matchtag);
+		this.#tags.free(response.matchtag);
 		if (response.errnum === 0) {
 			if (entry.onValue !== null) entry.onValue(response.payload);
 			this.#settle(entry, null, response.payload);
@@ -381,12 +352,6 @@ export class RpcClient {
 		} else {
 			this.#settle(entry, decodeError(response.errnum, response.payload), NO_PAYLOAD);
 		}
-	}
-
-	#free(matchtag: number): void {
-		this.#entries[matchtag - 1] = undefined;
-		this.#lowestFree = Math.min(this.#lowestFree, matchtag - 1);
-		this.#pending -= 1;
 	}
 
 	#control(control: Control): void {
@@ -401,7 +366,7 @@ export class RpcClient {
 	}
 
 	#expire(matchtag: number, timeoutMs: number): void {
-		const entry = this.#entries[matchtag - 1]!;
+		const entry = this.#tags.get(matchtag)!;
 		this.#giveUp(
 			matchtag,
 			new SystemError(
@@ -416,7 +381,7 @@ export class RpcClient {
 	}
 
 	#watch(matchtag: number, signal: AbortSignal): void {
-		const entry = this.#entries[matchtag - 1]!;
+		const entry = this.#tags.get(matchtag)!;
 		entry.signal = signal;
 		entry.onAbort = () => this.#giveUp(matchtag, canceled(entry.topic, signal));
 		signal.addEventListener('abort', entry.onAbort);
@@ -424,7 +389,7 @@ export class RpcClient {
 
 	/** The caller's end of an RPC that the server still works on: it is told, and the tag stays held. */
 	#giveUp(matchtag: number, error: SystemError | null): void {
-		const entry = this.#entries[matchtag - 1];
+		const entry = this.#tags.get(matchtag);
 		if (entry === undefined || entry.settle === null) return;
 		this.#settle(entry, error, NO_PAYLOAD);
 		const {nodeid, upstream} = entry;
