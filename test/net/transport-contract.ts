@@ -1,7 +1,7 @@
 /**
  * What every Transport must do, whatever carries its frames. Run by unix-transport.test.ts and test/sim/transport.test.ts.
  */
-import type {ExecutionContext, TestFn} from 'ava';
+import type {ExecutionContext, SerialFn, TestFn} from 'ava';
 import {LINK_QUEUE_BYTES_MAX, type Link, type LinkEnd, type Transport} from '../../src/ports/transport.ts';
 import {encodeFrame} from '../../src/net/frame.ts';
 
@@ -21,7 +21,10 @@ export interface TransportFixture {
 export type MakeFixture = (t: ExecutionContext) => Promise<TransportFixture>;
 
 /** Registers the suite's tests under the name of the implementation. */
-export function transportContract(test: TestFn, {name, make}: {name: string; make: MakeFixture}): void {
+export function transportContract(
+	test: TestFn | SerialFn,
+	{name, make}: {name: string; make: MakeFixture},
+): void {
 	const contract = (title: string, run: (t: ExecutionContext, fixture: TransportFixture) => Promise<void>) =>
 		test(`${name}: ${title}`, async t => run(t, await make(t)));
 

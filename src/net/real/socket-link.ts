@@ -13,6 +13,8 @@ export const LINK_HIGH_WATER_BYTES = 512 * 1024;
 /** `close` waits this long for the other side to take what is queued. */
 export const LINK_FLUSH_MS = 200;
 
+/** In so many parts: an event loop that stood still for long has lost one of them, not all. */
+const FLUSH_TICKS = 4;
 /** Frames are joined to one write up to this size; a larger one goes alone, without a copy. */
 const JOINED_WRITE_BYTES = 64 * 1024;
 
@@ -37,6 +39,7 @@ export class SocketLink implements Link {
 	#closing = false;
 	#end: LinkEnd | null = null;
 	#closeTimer: NodeJS.Timeout | null = null;
+	#flushTicks = 0;
 
 	constructor(socket: Socket, peer: string) {
 		this.peer = peer;
@@ -87,7 +90,7 @@ export class SocketLink implements Link {
 		if (this.#closing) return;
 		this.#closing = true;
 		this.#note(reason);
-		this.#closeTimer = setTimeout(() => this.#socket.destroy(), LINK_FLUSH_MS);
+		this.#closeTimer = setInterval(() => this.#flushTick(), LINK_FLUSH_MS / FLUSH_TICKS);
 		this.#socket.resume(); // What still comes is dropped; the other side's end must be seen.
 		this.#scheduleFlush();
 	}
@@ -97,6 +100,11 @@ export class SocketLink implements Link {
 		this.#note(reason);
 		this.#queue = [];
 		this.#socket.destroy();
+	}
+
+	#flushTick(): void {
+		this.#flushTicks += 1;
+		if (this.#flushTicks >= FLUSH_TICKS) this.#socket.destroy();
 	}
 
 	#scheduleFlush(): void {
@@ -193,7 +201,7 @@ export class SocketLink implements Link {
 	}
 
 	#finish(): void {
-		if (this.#closeTimer !== null) clearTimeout(this.#closeTimer);
+		if (this.#closeTimer !== null) clearInterval(this.#closeTimer);
 		this.#closing = true;
 		this.#queue = [];
 		this.#queuedBytes = 0;

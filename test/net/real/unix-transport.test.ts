@@ -25,7 +25,8 @@ async function make(t: ExecutionContext): Promise<TransportFixture> {
 	return {server: transport, client: transport, address, until, pass, settle: async promise => promise};
 }
 
-transportContract(test, {name: 'unix', make});
+// Serially: some of them keep the event loop busy, and others have 200 ms.
+transportContract(test.serial, {name: 'unix', make});
 
 async function serve(t: ExecutionContext, path: string): Promise<Link[]> {
 	const links: Link[] = [];
@@ -49,7 +50,7 @@ async function leaveDeadSocket(path: string): Promise<void> {
 	await once(child, 'exit');
 }
 
-test('a socket file that a dead process left is replaced', async t => {
+test.serial('a socket file that a dead process left is replaced', async t => {
 	const path = `${directoryOf(t)}/socket`;
 	await leaveDeadSocket(path);
 	t.true(existsSync(path));
@@ -59,7 +60,7 @@ test('a socket file that a dead process left is replaced', async t => {
 	t.pass();
 });
 
-test('of several processes that find a dead socket, exactly one gets it', async t => {
+test.serial('of several processes that find a dead socket, exactly one gets it', async t => {
 	const path = `${directoryOf(t)}/socket`;
 	await leaveDeadSocket(path);
 	const results = await Promise.allSettled([serve(t, path), serve(t, path), serve(t, path), serve(t, path)]);
@@ -70,20 +71,20 @@ test('of several processes that find a dead socket, exactly one gets it', async 
 	link.destroy();
 });
 
-test('a file that is no socket is never removed', async t => {
+test.serial('a file that is no socket is never removed', async t => {
 	const path = `${directoryOf(t)}/socket`;
 	writeFileSync(path, 'precious');
 	await t.throwsAsync(serve(t, path), {code: 'EEXIST'});
 	t.true(existsSync(path));
 });
 
-test('a directory that is open to other users is refused', async t => {
+test.serial('a directory that is open to other users is refused', async t => {
 	const directory = directoryOf(t);
 	chmodSync(directory, 0o755);
 	await t.throwsAsync(serve(t, `${directory}/socket`), {code: 'EPERM', message: /mode 0755.*0700/});
 });
 
-test('a path longer than 107 bytes is refused, naming it; one of 107 bytes works', async t => {
+test.serial('a path longer than 107 bytes is refused, naming it; one of 107 bytes works', async t => {
 	const directory = directoryOf(t);
 	const longest = `${directory}/${'x'.repeat(107 - directory.length - 1)}`;
 	await t.throwsAsync(serve(t, `${longest}y`), {code: 'EINVAL', message: /has 108 bytes/});
@@ -91,11 +92,11 @@ test('a path longer than 107 bytes is refused, naming it; one of 107 bytes works
 	t.true(existsSync(longest));
 });
 
-test('a directory that is not there is named', async t => {
+test.serial('a directory that is not there is named', async t => {
 	await t.throwsAsync(serve(t, `${directoryOf(t)}/none/socket`), {code: 'ENOENT', message: /none/});
 });
 
-test('a listener that does not accept makes connect time out', async t => {
+test.serial('a listener that does not accept makes connect time out', async t => {
 	const path = `${directoryOf(t)}/socket`;
 	const script = `require('node:net').createServer().listen({path: process.argv[1], backlog: 1}, () => process.send('up'))`;
 	const child = fork('-e', [script, path], {execArgv: [], execPath: process.execPath});
@@ -126,7 +127,7 @@ async function rawClient(t: ExecutionContext): Promise<{socket: Socket; end: Ret
 	return {socket, end: record(link)};
 }
 
-test('a peer that writes one byte at a time is understood', async t => {
+test.serial('a peer that writes one byte at a time is understood', async t => {
 	const {socket, end} = await rawClient(t);
 	socket.setNoDelay();
 	for (const byte of Buffer.concat([frameOf(20, 1), frameOf(3, 2)])) {
@@ -136,7 +137,7 @@ test('a peer that writes one byte at a time is understood', async t => {
 	t.deepEqual(end.frames, [frameOf(20, 1), frameOf(3, 2)]);
 });
 
-test('garbage ends its link with the fault, and no other link', async t => {
+test.serial('garbage ends its link with the fault, and no other link', async t => {
 	const {socket, end} = await rawClient(t);
 	socket.on('error', () => {});
 	socket.write('GET / HTTP/1.1\r\n\r\n');
@@ -145,14 +146,14 @@ test('garbage ends its link with the fault, and no other link', async t => {
 	t.regex(end.ends[0]!.message, /frame of \d+ bytes exceeds FRAME_BYTES_MAX/);
 });
 
-test('a stream cut in the middle of a frame says so', async t => {
+test.serial('a stream cut in the middle of a frame says so', async t => {
 	const {socket, end} = await rawClient(t);
 	socket.end(frameOf(20, 1).subarray(0, 10));
 	await until(() => end.ends.length === 1, 'the end');
 	t.regex(end.ends[0]!.message, /in the middle of a frame, after 10 bytes/);
 });
 
-test('a peer that only shuts its sending side, and reads nothing, does not keep the link', async t => {
+test.serial('a peer that only shuts its sending side, and reads nothing, does not keep the link', async t => {
 	const path = `${directoryOf(t)}/socket`;
 	const accepted: Socket[] = [];
 	const server = createServer({allowHalfOpen: true, pauseOnConnect: true}, socket => accepted.push(socket));
@@ -167,7 +168,7 @@ test('a peer that only shuts its sending side, and reads nothing, does not keep 
 	accepted[0]!.destroy();
 });
 
-test('frames of one turn leave in one write', async t => {
+test.serial('frames of one turn leave in one write', async t => {
 	const fixture = await make(t);
 	const [near, far] = await pair(t, fixture);
 	for (let count = 0; count < 100; count++) near.link.send(frameOf(10, count));
