@@ -58,6 +58,8 @@ export interface StoreDir {
 	preserve(name: string): Promise<void>;
 	/** Deletes the copy again. Does nothing where there is none. */
 	discard(name: string): Promise<void>;
+	/** Gives the copy another name, in place of a copy that has it. @throws {SystemError} ENOENT */
+	renameCopy(name: string, newName: string): Promise<void>;
 	/** The names of the copies that are kept, oldest first. */
 	copies(): Promise<readonly string[]>;
 	/**

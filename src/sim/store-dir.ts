@@ -241,6 +241,14 @@ export class SimStoreDir implements StoreDir {
 		this.#disk.copies.delete(name);
 	}
 
+	async renameCopy(name: string, newName: string): Promise<void> {
+		await this.#alive();
+		const copy = this.#disk.copies.get(name);
+		if (copy === undefined) throw new SystemError('ENOENT', `${this.path} has no copy ${name}`);
+		this.#disk.copies.delete(name);
+		this.#disk.copies.set(newName, copy);
+	}
+
 	async copies(): Promise<readonly string[]> {
 		await this.#alive();
 		return [...this.#disk.copies.keys()];

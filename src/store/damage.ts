@@ -6,8 +6,9 @@ import {SystemError} from '../formats/errno.ts';
  * - `unopenable`: LevelDB refuses the database; what is served comes from a repaired copy.
  * - `base-missing`: the log's first record is not there.
  * - `gap`: records are missing.
- * - `changed`: a record is there, but the hash in its successor (or in HEAD) is not its own.
- * - `undecodable`: a record is there, but is no record by its form.
+ * - `changed`: a record is there, but is not what was written.
+ * - `undecodable`: something is there, but is no record by its form.
+ * - `unchained`: a record is whole, but does not follow the one before it.
  * - `unreadable`: LevelDB gave an error while reading.
  * - `lost-tail`: HEAD names acknowledged facts beyond the end of the log: a cut tail, or an older copy of it.
  * - `head-missing`: HEAD is not there or unreadable, so that nothing proves the end of the log.
@@ -21,6 +22,7 @@ export type DamageKind =
 	| 'gap'
 	| 'changed'
 	| 'undecodable'
+	| 'unchained'
 	| 'unreadable'
 	| 'lost-tail'
 	| 'head-missing'

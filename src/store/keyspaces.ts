@@ -5,8 +5,11 @@
 
 export const KEYSPACE = {record: 0x01, snapshot: 0x02, meta: 0x03, blob: 0x20} as const;
 
-/** Rows of the owner begin with a byte from here on: any printable character but the space. */
+/** Rows of the owner begin with a byte from here to before `ROW_FIRST_BYTE_END`: any printable character but the space. */
 export const ROW_FIRST_BYTE_MIN = 0x21;
+export const ROW_FIRST_BYTE_END = 0xff;
+/** The range of all rows, blobs included. */
+export const ALL_ROWS = {gte: Uint8Array.of(KEYSPACE.blob), lt: Uint8Array.of(ROW_FIRST_BYTE_END)} as const;
 
 /** The first sequence number that is in the log: what is below it was truncated. */
 export const META_BASE = metaKey('base');

@@ -10,7 +10,7 @@ import {
 	encodeFactsRecord,
 	RECORD_BYTES_MAX,
 	RECORD_FACTS_MAX,
-	sha256,
+	recordHash,
 	type Checkpoint,
 	type EncodedFacts,
 } from './record-codec.ts';
@@ -108,7 +108,7 @@ export class OpenBatch {
 			const links = {prevHash: hash, durableSeq};
 			const value =
 				checkpoint === null ? encodeFactsRecord(parts, links) : encodeCheckpoint(checkpoint, links);
-			hash = sha256(value);
+			hash = recordHash(value);
 			ops.push({type: 'put', key: recordKey(seq), value});
 		}
 		ops.push(...this.#rowOps);

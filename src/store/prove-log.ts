@@ -99,22 +99,22 @@ async function prove(store: Store, head: Head | null): Promise<Proof> {
 	};
 }
 
-interface Base {
+export interface Base {
 	readonly base: number;
 	readonly first: LogRecord | null;
 	readonly damage: Damage | null;
 }
 
-/** The first record must be a genesis or a checkpoint, at the base that the last truncation noted. */
-async function findBase(store: Store): Promise<Base> {
+/** The first record must be one that names the log, at the base that the last truncation noted. */
+export async function findBase(store: Store): Promise<Base> {
 	const base = readMeta(store, META_BASE)?.seq ?? 0;
 	const range = {gte: recordKey(base), lt: keyspaceRange(KEYSPACE.record).lt, limit: 1};
 	let found: number | null = null;
 	for await (const [key, value] of store.iterate(range)) {
 		found = seqOfKey(key);
 		const first = found === null ? null : tryDecode(found, value);
-		if (first !== null && (first.kind === 'genesis' || first.kind === 'checkpoint')) {
-			if (first.seq === base || base === 0) return {base: first.seq, first, damage: null};
+		if (first !== null && first.kind !== 'facts' && (first.seq === base || base === 0)) {
+			return {base: first.seq, first, damage: null};
 		}
 	}
 	const toSeq = found === null ? null : Math.max(base, found - 1);
@@ -132,8 +132,9 @@ function tryDecode(seq: number, value: Uint8Array): LogRecord | null {
 	}
 }
 
-function logIdOf(first: LogRecord | null): string | null {
-	return first?.genesis?.logId ?? first?.checkpoint?.logId ?? null;
+/** The log's id as its first record names it. */
+export function logIdOf(first: LogRecord | null): string | null {
+	return first?.genesis?.logId ?? first?.checkpoint?.logId ?? first?.bridge?.logId ?? null;
 }
 
 function checkpointSnapshot(first: LogRecord | null): Snapshot | null {
@@ -162,7 +163,7 @@ async function proveTail(
 	let {durableSeq} = start;
 	let [lastSeq, lastDurableSeq] = [end.seq, durableSeq];
 	let hashAtHead = head !== null && head.seq === end.seq ? end.hash : null;
-	for await (const items of scanRecords(store, {fromSeq, prevHash, toSeq: Number.POSITIVE_INFINITY, head})) {
+	for await (const items of scanRecords(store, {fromSeq, prevHash, toSeq: Number.POSITIVE_INFINITY})) {
 		for (const item of items) {
 			if (item instanceof LogDamageError) {
 				damages.push(item.damage);

@@ -85,14 +85,14 @@ function mayBeCheckpoint(value: Uint8Array): boolean {
 }
 
 /** Where a scan has to begin so that the first record is confirmed by the chain hash before it. */
-async function scanStart(store: Store, {fromSeq, base, head}: LogSpan): Promise<Omit<ScanOptions, 'toSeq'>> {
-	if (fromSeq <= base) return {fromSeq: base, prevHash: null, head};
+async function scanStart(store: Store, {fromSeq, base}: LogSpan): Promise<Omit<ScanOptions, 'toSeq'>> {
+	if (fromSeq <= base) return {fromSeq: base, prevHash: null};
 	const record = await recordAt(store, fromSeq);
 	if (record !== null && record.seq <= fromSeq && fromSeq <= record.endSeq) {
-		return {fromSeq: record.seq, prevHash: record.prevHash, head};
+		return {fromSeq: record.seq, prevHash: record.prevHash};
 	}
 	const prevHash = record !== null && record.endSeq === fromSeq - 1 ? record.chainHash : null;
-	return {fromSeq, prevHash, head};
+	return {fromSeq, prevHash};
 }
 
 /** The range of all records, for those who read them raw. */

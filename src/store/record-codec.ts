@@ -1,14 +1,17 @@
 /**
- * One log record as bytes: a MessagePack array `[version, kind, prevHash, durableSeq, payload]`, at the key of its
- * first sequence number. Its hash is the SHA-256 of exactly these bytes, so that it proves what is on disk and
- * needs no canonical form of MessagePack.
+ * One log record as bytes: a MessagePack array `[version, kind, prevHash, durableSeq, payload, check]`, at the key of
+ * its first sequence number. Its hash is the SHA-256 of the stored bytes before `check`, so that it proves what is on
+ * disk and needs no canonical form of MessagePack; `check` is the hash's first 8 bytes, so that a record proves
+ * itself, also where its neighbours are lost.
  *
  * | kind | payload | sequence numbers |
  * |---|---|---|
  * | 0 facts | array of facts, opaque | one for each |
  * | 1 genesis | `[logId, createdMs]` | 1 |
  * | 2 checkpoint | `[logId, state]` | 1 |
- * | 3 bridge | `[toSeq, hashAfter, reason, SHA-256 of the payload before]` | up to `toSeq` |
+ * | 3 bridge | `[toSeq, hashAfter, reason, logId]` | up to `toSeq` |
+ *
+ * The first record of a log is no facts: it names the log.
  */
 import {hash as hashOnce} from 'node:crypto';
 import {Decoder, Encoder} from '@msgpack/msgpack';
@@ -39,6 +42,7 @@ export interface Bridge {
 	/** The hash that the next record names as its predecessor's. */
 	readonly hashAfter: Uint8Array;
 	readonly reason: string;
+	readonly logId: string;
 }
 
 export interface LogRecord {
@@ -49,7 +53,7 @@ export interface LogRecord {
 	readonly kind: 'facts' | 'genesis' | 'checkpoint' | 'bridge';
 	/** Empty unless `kind` is `facts`. */
 	readonly facts: readonly unknown[];
-	/** SHA-256 of the record's bytes. */
+	/** SHA-256 of the record's bytes before its check. */
 	readonly hash: Uint8Array;
 	readonly prevHash: Uint8Array;
 	/** What the next record must name as `prevHash`: `hash`, or the `hashAfter` of a bridge. */
@@ -66,6 +70,15 @@ export interface RecordLinks {
 	readonly prevHash: Uint8Array;
 	readonly durableSeq: number;
 }
+
+/** The bytes of a record are not those that were written. */
+export class RecordChangedError extends Error {}
+
+/** MessagePack's header of `check` (bin 8), and its bytes. */
+const CHECK_HEADER = Uint8Array.of(0xc4, 8);
+const CHECK_BYTES = 8;
+const CHECK_ELEMENT_BYTES = CHECK_HEADER.length + CHECK_BYTES;
+const ARRAY_OF_SIX = 0x96;
 
 const KIND = {facts: 0, genesis: 1, checkpoint: 2, bridge: 3} as const;
 const CODEC = {useBigInt64: true, ignoreUndefined: true} as const;
@@ -90,37 +103,43 @@ export function encodeFacts(facts: readonly unknown[]): EncodedFacts {
 
 export function encodeFactsRecord(parts: readonly EncodedFacts[], links: RecordLinks): Uint8Array {
 	const count = parts.reduce((sum, part) => sum + part.count, 0);
-	const pieces = [recordHeader(KIND.facts, links), arrayHeader(count), ...parts.map(part => part.bytes)];
-	return Buffer.concat(pieces);
+	return sealed([recordHeader(KIND.facts, links), arrayHeader(count), ...parts.map(part => part.bytes)]);
 }
 
 export function encodeGenesis(genesis: Genesis): Uint8Array {
 	const payload = encoder.encode([genesis.logId, genesis.createdMs]);
-	return Buffer.concat([recordHeader(KIND.genesis, {prevHash: NO_HASH, durableSeq: 0}), payload]);
+	return sealed([recordHeader(KIND.genesis, {prevHash: NO_HASH, durableSeq: 0}), payload]);
 }
 
 export function encodeCheckpoint(checkpoint: Checkpoint, links: RecordLinks): Uint8Array {
 	const payload = encoder.encode([checkpoint.logId, checkpoint.state]);
-	return Buffer.concat([recordHeader(KIND.checkpoint, links), payload]);
+	return sealed([recordHeader(KIND.checkpoint, links), payload]);
 }
 
 export function encodeBridge(bridge: Bridge, links: RecordLinks): Uint8Array {
-	const fields = [bridge.toSeq, bridge.hashAfter, bridge.reason];
-	const payload = encoder.encode([...fields, sha256(encoder.encode(fields))]);
-	return Buffer.concat([recordHeader(KIND.bridge, links), payload]);
+	const payload = encoder.encode([bridge.toSeq, bridge.hashAfter, bridge.reason, bridge.logId]);
+	return sealed([recordHeader(KIND.bridge, links), payload]);
 }
 
-/** @throws {Error} when `value` is not a record; says in which way. */
+/** The hash of a record's stored bytes. */
+export function recordHash(value: Uint8Array): Uint8Array {
+	return sha256(value.subarray(0, value.length - CHECK_ELEMENT_BYTES));
+}
+
+/**
+ * @throws {RecordChangedError} when its check fails.
+ * @throws {Error} when `value` is no record of this version; says in which way.
+ */
 export function decodeRecord(seq: number, value: Uint8Array): LogRecord {
+	const hash = provenHash(value);
 	const fields = decoder.decode(value);
-	if (!Array.isArray(fields) || fields.length !== 5) throw new Error('not an array of five');
+	if (!Array.isArray(fields)) throw new Error('not an array');
 	const [version, kind, prevHash, durableSeq, payload] = fields as readonly unknown[];
 	if (version !== RECORD_VERSION) throw new Error(`version ${String(version)} instead of ${RECORD_VERSION}`);
 	if (!isHash(prevHash)) throw new Error('no hash of the record before');
 	if (!isSeq(durableSeq)) throw new Error('no durable sequence number');
 	if (!Array.isArray(payload)) throw new Error('no payload');
 
-	const hash = sha256(value);
 	const common = {seq, hash, prevHash, chainHash: hash, durableSeq, bytes: value.length};
 	const none = {facts: [], genesis: null, checkpoint: null, bridge: null};
 	switch (kind) {
@@ -150,8 +169,27 @@ export function hashText(hash: Uint8Array): string {
 	return Buffer.from(hash).toString('hex').slice(0, 12);
 }
 
+function sealed(pieces: readonly Uint8Array[]): Uint8Array {
+	const body = Buffer.concat(pieces);
+	return Buffer.concat([body, CHECK_HEADER, sha256(body).subarray(0, CHECK_BYTES)]);
+}
+
+function provenHash(value: Uint8Array): Uint8Array {
+	const checkAt = value.length - CHECK_BYTES;
+	const isRecord =
+		value[0] === ARRAY_OF_SIX &&
+		value[checkAt - 2] === CHECK_HEADER[0] &&
+		value[checkAt - 1] === CHECK_HEADER[1];
+	if (!isRecord) throw new Error('it has not the form of one');
+	const hash = recordHash(value);
+	for (let at = 0; at < CHECK_BYTES; at += 1) {
+		if (value[checkAt + at] !== hash[at]) throw new RecordChangedError('its checksum is wrong');
+	}
+	return hash;
+}
+
 function recordHeader(kind: number, links: RecordLinks): Uint8Array {
-	const start = Uint8Array.of(0x95, RECORD_VERSION, kind, 0xc4, HASH_BYTES);
+	const start = Uint8Array.of(ARRAY_OF_SIX, RECORD_VERSION, kind, 0xc4, HASH_BYTES);
 	return Buffer.concat([start, links.prevHash, encoder.encode(links.durableSeq)]);
 }
 
@@ -172,14 +210,11 @@ function readCheckpoint([logId, state]: readonly unknown[]): Checkpoint {
 	return {logId, state};
 }
 
-function readBridge(seq: number, [toSeq, hashAfter, reason, check]: readonly unknown[]): Bridge {
-	if (!isSeq(toSeq) || toSeq < seq || !isHash(hashAfter) || typeof reason !== 'string' || !isHash(check)) {
-		throw new Error('not a bridge');
-	}
-	if (!sameBytes(check, sha256(encoder.encode([toSeq, hashAfter, reason])))) {
-		throw new Error('a bridge with a wrong checksum');
-	}
-	return {toSeq, hashAfter, reason};
+function readBridge(seq: number, payload: readonly unknown[]): Bridge {
+	const [toSeq, hashAfter, reason, logId] = payload;
+	if (!isSeq(toSeq) || toSeq < seq || !isHash(hashAfter)) throw new Error('not a bridge');
+	if (typeof reason !== 'string' || typeof logId !== 'string') throw new Error('not a bridge');
+	return {toSeq, hashAfter, reason, logId};
 }
 
 function isHash(value: unknown): value is Uint8Array {

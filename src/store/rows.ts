@@ -6,7 +6,7 @@
 import {SystemError} from '../formats/errno.ts';
 import type {Store, StoreEntry, StoreOp} from '../ports/store.ts';
 import {crc32c} from './crc32c.ts';
-import {keyText, KEYSPACE, ROW_FIRST_BYTE_MIN} from './keyspaces.ts';
+import {keyText, KEYSPACE, ROW_FIRST_BYTE_END, ROW_FIRST_BYTE_MIN} from './keyspaces.ts';
 import {sameBytes, sha256} from './record-codec.ts';
 
 /** One row to write; null deletes. The key begins with a printable character, or is a blob's. */
@@ -31,7 +31,8 @@ export function blobKey(hash: Uint8Array): Uint8Array {
 
 export function rowOp({key, value}: Row): StoreOp {
 	const first = key[0] ?? 0;
-	if (first < ROW_FIRST_BYTE_MIN && first !== KEYSPACE.blob) {
+	const isRow = first >= ROW_FIRST_BYTE_MIN && first < ROW_FIRST_BYTE_END;
+	if (!isRow && first !== KEYSPACE.blob) {
 		throw new Error(`A row's key may not begin with byte ${first}`);
 	}
 	return value === null ? {type: 'del', key} : {type: 'put', key, value: sealRow(key, value)};

@@ -152,8 +152,10 @@ for (const [name, factory] of Object.entries(factories)) {
 		await dir.preserve('second');
 		await dir.preserve('third');
 		t.deepEqual(await dir.copies(), ['second', 'third']);
-		await dir.discard('second');
-		await dir.discard('second');
+		await dir.renameCopy('second', 'other');
+		await t.throwsAsync(dir.renameCopy('second', 'other'), {code: 'ENOENT'});
+		await dir.discard('other');
+		await dir.discard('other');
 		t.deepEqual(await dir.copies(), ['third']);
 		await t.throwsAsync(dir.openCopy({name: 'second', repair: false}), {code: 'ENOENT'});
 	});

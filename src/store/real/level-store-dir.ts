@@ -31,6 +31,7 @@ import {openLevel, repairLevel} from './level-store.ts';
 import {lockDirectory, type StoreLock} from './store-lock.ts';
 
 const COPIES_MAX = 2;
+const COPY_ATTEMPTS_MAX = 3;
 const HEAD = 'HEAD';
 const BALLAST = 'ballast';
 const WRITE_BYTES_MAX = 1024 * 1024;
@@ -95,6 +96,14 @@ export class LevelStoreDir implements StoreDir {
 		});
 	}
 
+	async renameCopy(name: string, newName: string): Promise<void> {
+		await system(`Failed renaming the copy ${name} in ${this.path}`, async () => {
+			await this.discard(newName);
+			await rename(join(this.#copies, name), join(this.#copies, newName));
+			await syncDirectory(this.#copies);
+		});
+	}
+
 	async copies(): Promise<readonly string[]> {
 		const found: {name: string; atNs: bigint}[] = [];
 		for (const name of await namesIn(this.#copies)) {
@@ -111,7 +120,19 @@ export class LevelStoreDir implements StoreDir {
 		return openLevel(this.#database, {createIfMissing: !exists});
 	}
 
-	async openCopy({name, repair}: {readonly name: string | null; readonly repair: boolean}): Promise<Store> {
+	async openCopy(options: {readonly name: string | null; readonly repair: boolean}): Promise<Store> {
+		for (let attempt = 1; ; attempt += 1) {
+			try {
+				return await this.#openCopy(options);
+			} catch (error) {
+				// A database in use may compact while its files are linked; a copy of the next moment is whole.
+				const {code} = asSystemError(error);
+				if (attempt === COPY_ATTEMPTS_MAX || (code !== 'ENOENT' && code !== 'EBADMSG')) throw error;
+			}
+		}
+	}
+
+	async #openCopy({name, repair}: {readonly name: string | null; readonly repair: boolean}): Promise<Store> {
 		const path = await this.#privateCopy(name);
 		try {
 			if (repair) await repairLevel(path);
