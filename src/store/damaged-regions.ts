@@ -148,7 +148,7 @@ function withBridges(region: Region, chosen: readonly Candidate[], logId: string
 	let prevHash = region.before ?? NO_HASH;
 	const bridge = (toSeq: number, hashAfter: Uint8Array) => {
 		const reason = 'lost and given up by a salvage';
-		const value = encodeBridge({toSeq, hashAfter, reason, logId}, {prevHash, durableSeq: toSeq});
+		const value = encodeBridge({toSeq, hashAfter, reason, logId}, {seq, prevHash, durableSeq: toSeq});
 		filled.push({seq, endSeq: toSeq, value, chainHash: hashAfter, candidate: null});
 		[seq, prevHash] = [toSeq + 1, hashAfter];
 	};

@@ -18,9 +18,14 @@ export function metaOp(key: Uint8Array, {seq, hash}: SeqMark): StoreOp {
 	return {type: 'put', key, value};
 }
 
-/** The mark at `key`, or null when it is not there or damaged. */
+/** The mark at `key`, or null when it is not there, damaged or unreadable. */
 export function readMeta(store: Store, key: Uint8Array): SeqMark | null {
-	const stored = store.get(key);
+	let stored: Uint8Array | undefined;
+	try {
+		stored = store.get(key);
+	} catch {
+		return null; // The scan of the records will name what LevelDB cannot read.
+	}
 	if (stored?.length !== BYTES) return null;
 	const value = Buffer.from(stored.buffer, stored.byteOffset, stored.length);
 	if (value.readUInt32LE(BYTES - 4) !== crc32c(value.subarray(0, BYTES - 4))) return null;

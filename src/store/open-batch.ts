@@ -105,7 +105,7 @@ export class OpenBatch {
 		const ops: StoreOp[] = [];
 		let hash = prevHash;
 		for (const {seq, parts, checkpoint, durableSeq} of this.#records) {
-			const links = {prevHash: hash, durableSeq};
+			const links = {seq, prevHash: hash, durableSeq};
 			const value =
 				checkpoint === null ? encodeFactsRecord(parts, links) : encodeCheckpoint(checkpoint, links);
 			hash = recordHash(value);

@@ -3,7 +3,7 @@
  * there, is chained to the one before it, and the end is where the HEAD file says. LevelDB itself
  * opens without a word after a flipped bit or a cut tail.
  */
-import type {Store} from '../ports/store.ts';
+import type {Store, StoreEntry} from '../ports/store.ts';
 import {LogDamageError, seqRangeText, type Damage} from './damage.ts';
 import type {Head} from './head-file.ts';
 import {keyspaceRange, KEYSPACE, META_BASE, META_CLEAN, recordKey, seqOfKey} from './keyspaces.ts';
@@ -101,6 +101,7 @@ async function prove(store: Store, head: Head | null): Promise<Proof> {
 
 export interface Base {
 	readonly base: number;
+	/** The first record that is there; null: none, or it cannot be read. */
 	readonly first: LogRecord | null;
 	readonly damage: Damage | null;
 }
@@ -108,20 +109,27 @@ export interface Base {
 /** The first record must be one that names the log, at the base that the last truncation noted. */
 export async function findBase(store: Store): Promise<Base> {
 	const base = readMeta(store, META_BASE)?.seq ?? 0;
-	const range = {gte: recordKey(base), lt: keyspaceRange(KEYSPACE.record).lt, limit: 1};
-	let found: number | null = null;
-	for await (const [key, value] of store.iterate(range)) {
-		found = seqOfKey(key);
-		const first = found === null ? null : tryDecode(found, value);
-		if (first !== null && first.kind !== 'facts' && (first.seq === base || base === 0)) {
-			return {base: first.seq, first, damage: null};
-		}
+	let found: StoreEntry | null;
+	try {
+		found = await firstRecord(store, base);
+	} catch (error) {
+		const sentence = `The beginning of the log cannot be read: ${(error as Error).message}.`;
+		return {base, first: null, damage: {kind: 'unreadable', fromSeq: base, toSeq: null, sentence}};
 	}
-	const toSeq = found === null ? null : Math.max(base, found - 1);
+	const seq = found === null ? null : seqOfKey(found[0]);
+	const first = found === null || seq === null ? null : tryDecode(seq, found[1]);
+	if (first !== null && first.kind !== 'facts' && (first.seq === base || base === 0)) {
+		return {base: first.seq, first, damage: null};
+	}
+	const toSeq = seq === null ? null : Math.max(base, seq - 1);
 	const sentence = `The beginning of the log is missing: ${seqRangeText(base, toSeq)}.`;
-	const damage: Damage = {kind: 'base-missing', fromSeq: base, toSeq, sentence};
-	const first = found === null ? null : await recordAt(store, found);
-	return {base, first, damage};
+	return {base, first, damage: {kind: 'base-missing', fromSeq: base, toSeq, sentence}};
+}
+
+async function firstRecord(store: Store, fromSeq: number): Promise<StoreEntry | null> {
+	const range = {gte: recordKey(fromSeq), lt: keyspaceRange(KEYSPACE.record).lt, limit: 1};
+	for await (const entry of store.iterate(range)) return entry;
+	return null;
 }
 
 function tryDecode(seq: number, value: Uint8Array): LogRecord | null {

@@ -1,6 +1,6 @@
 /**
- * One log record as bytes: a MessagePack array `[version, kind, prevHash, durableSeq, payload, check]`, at the key of
- * its first sequence number. Its hash is the SHA-256 of the stored bytes before `check`, so that it proves what is on
+ * One log record as bytes: a MessagePack array `[version, kind, seq, prevHash, durableSeq, payload, check]`, at the key
+ * of its first sequence number `seq`. Its hash is the SHA-256 of the stored bytes before `check`, so that it proves what is on
  * disk and needs no canonical form of MessagePack; `check` is the hash's first 8 bytes, so that a record proves
  * itself, also where its neighbours are lost.
  *
@@ -66,7 +66,9 @@ export interface LogRecord {
 	readonly bridge: Bridge | null;
 }
 
+/** What a record says about its place. */
 export interface RecordLinks {
+	readonly seq: number;
 	readonly prevHash: Uint8Array;
 	readonly durableSeq: number;
 }
@@ -78,7 +80,7 @@ export class RecordChangedError extends Error {}
 const CHECK_HEADER = Uint8Array.of(0xc4, 8);
 const CHECK_BYTES = 8;
 const CHECK_ELEMENT_BYTES = CHECK_HEADER.length + CHECK_BYTES;
-const ARRAY_OF_SIX = 0x96;
+const ARRAY_OF_SEVEN = 0x97;
 
 const KIND = {facts: 0, genesis: 1, checkpoint: 2, bridge: 3} as const;
 const CODEC = {useBigInt64: true, ignoreUndefined: true} as const;
@@ -108,7 +110,7 @@ export function encodeFactsRecord(parts: readonly EncodedFacts[], links: RecordL
 
 export function encodeGenesis(genesis: Genesis): Uint8Array {
 	const payload = encoder.encode([genesis.logId, genesis.createdMs]);
-	return sealed([recordHeader(KIND.genesis, {prevHash: NO_HASH, durableSeq: 0}), payload]);
+	return sealed([recordHeader(KIND.genesis, {seq: 0, prevHash: NO_HASH, durableSeq: 0}), payload]);
 }
 
 export function encodeCheckpoint(checkpoint: Checkpoint, links: RecordLinks): Uint8Array {
@@ -134,8 +136,9 @@ export function decodeRecord(seq: number, value: Uint8Array): LogRecord {
 	const hash = provenHash(value);
 	const fields = decoder.decode(value);
 	if (!Array.isArray(fields)) throw new Error('not an array');
-	const [version, kind, prevHash, durableSeq, payload] = fields as readonly unknown[];
+	const [version, kind, ownSeq, prevHash, durableSeq, payload] = fields as readonly unknown[];
 	if (version !== RECORD_VERSION) throw new Error(`version ${String(version)} instead of ${RECORD_VERSION}`);
+	if (ownSeq !== seq) throw new Error(`it says that it is record ${String(ownSeq)}`);
 	if (!isHash(prevHash)) throw new Error('no hash of the record before');
 	if (!isSeq(durableSeq)) throw new Error('no durable sequence number');
 	if (!Array.isArray(payload)) throw new Error('no payload');
@@ -177,7 +180,7 @@ function sealed(pieces: readonly Uint8Array[]): Uint8Array {
 function provenHash(value: Uint8Array): Uint8Array {
 	const checkAt = value.length - CHECK_BYTES;
 	const isRecord =
-		value[0] === ARRAY_OF_SIX &&
+		value[0] === ARRAY_OF_SEVEN &&
 		value[checkAt - 2] === CHECK_HEADER[0] &&
 		value[checkAt - 1] === CHECK_HEADER[1];
 	if (!isRecord) throw new Error('it has not the form of one');
@@ -189,8 +192,9 @@ function provenHash(value: Uint8Array): Uint8Array {
 }
 
 function recordHeader(kind: number, links: RecordLinks): Uint8Array {
-	const start = Uint8Array.of(ARRAY_OF_SIX, RECORD_VERSION, kind, 0xc4, HASH_BYTES);
-	return Buffer.concat([start, links.prevHash, encoder.encode(links.durableSeq)]);
+	const start = Uint8Array.of(ARRAY_OF_SEVEN, RECORD_VERSION, kind);
+	const hash = Buffer.concat([Uint8Array.of(0xc4, HASH_BYTES), links.prevHash]);
+	return Buffer.concat([start, encoder.encode(links.seq), hash, encoder.encode(links.durableSeq)]);
 }
 
 /** MessagePack's header of an array: fixarray, array 16 or array 32. */

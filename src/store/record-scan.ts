@@ -131,16 +131,16 @@ class Scanner {
 	}
 }
 
-/** The record that contains `seq`, or the last one before it; null: there is none, or it cannot be decoded. */
+/** The record that contains `seq`, or the last one before it; null: there is none, or it cannot be read. */
 export async function recordAt(store: Store, seq: number): Promise<LogRecord | null> {
 	const range = {gte: recordKey(0), lt: recordKey(seq + 1), reverse: true, limit: 1};
-	for await (const [key, value] of store.iterate(range)) {
-		const found = seqOfKey(key);
-		try {
+	try {
+		for await (const [key, value] of store.iterate(range)) {
+			const found = seqOfKey(key);
 			return found === null ? null : decodeRecord(found, value);
-		} catch {
-			return null; // Whoever scans the log will name it.
 		}
+	} catch {
+		return null; // Whoever scans the log will name it.
 	}
 	return null;
 }

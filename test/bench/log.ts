@@ -88,29 +88,37 @@ async function logRate(dir: LevelStoreDir, {count, size}: Load): Promise<number>
 	return perSecond;
 }
 
+/** Records of one fact each, written without fsync: how fast they come is not the question here. */
 async function readRates(dir: LevelStoreDir): Promise<void> {
-	const count = 300_000;
-	const log = await EventLog.open(dir, {clock, random, create: true});
+	const count = 100_000;
+	const log = await EventLog.open(withoutSync(dir), {clock, random, create: true});
 	for (let n = 0; n < count; n += 1) {
-		log.append([fact(n)], {durable: false});
-		if (n % 64 === 63) await log.flush(10_000);
+		log.append([fact(n)], {durable: true});
+		await new Promise<void>(resolve => log.whenDurable(resolve));
 	}
 	await log.close();
 	const openMs = performance.now();
 	const again = await EventLog.open(dir, {clock, random, create: false});
 	const readMs = performance.now();
-	let facts = 0;
 	let records = 0;
-	for await (const record of again.read({fromSeq: 0})) {
-		facts += record.facts.length;
-		records += 1;
-	}
+	for await (const {facts} of again.read({fromSeq: 1})) records += facts.length;
 	const endMs = performance.now();
-	const opened = `open and prove ${rate(facts / ((readMs - openMs) / 1000))} facts/s`;
+	const opened = `open and prove ${rate(count / ((readMs - openMs) / 1000))} records/s`;
 	console.log(
-		`${records} records, ${facts} facts: ${opened}, read ${rate(facts / ((endMs - readMs) / 1000))} facts/s`,
+		`${records} records of one fact: ${opened}, read ${rate(count / ((endMs - readMs) / 1000))} records/s`,
 	);
 	await again.close();
+}
+
+function withoutSync(dir: LevelStoreDir): LevelStoreDir {
+	const open = dir.open.bind(dir);
+	dir.open = async options => {
+		const store = await open(options);
+		const write = store.write.bind(store);
+		store.write = async ops => write(ops, {sync: false});
+		return store;
+	};
+	return dir;
 }
 
 function rate(perSecond: number): string {
