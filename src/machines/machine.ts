@@ -146,7 +146,7 @@ interface AssignAction<C, F> {
 	readonly assignment: Assigner<C, F>;
 }
 
-const ROOT_KEYS = new Set(['id', 'initial', 'context', 'states', 'description', 'version']);
+const ROOT_KEYS = new Set(['id', 'initial', 'context', 'states', 'description', 'version', 'schemas']);
 const STATE_KEYS = new Set(['type', 'on', 'description']);
 const TRANSITION_KEYS = new Set(['guard', 'target', 'actions', 'description']);
 

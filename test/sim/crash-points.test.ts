@@ -1,0 +1,140 @@
+/**
+ * Goal: whenever a broker dies, it comes back to the same end: each job ends once, as its task did, nothing runs twice,
+ * nothing is left over, and the log replays to the state in memory.
+ * Method: count every effect of one life of a job on the world (commits, HEAD, launches, replies, …). Then play it again
+ * once for each effect and side, with the broker killed just before or just after it, and for pairs of those.
+ */
+import test from 'ava';
+import {SimRandom} from '../../src/sim/random.ts';
+import {SimWorld, type CrashPoint} from '../../src/sim/world.ts';
+import {checkQuiet, comeToRest, playOut, startCounts, StubbornClient} from './scenario.ts';
+
+interface Play {
+	readonly name: string;
+	readonly play: (world: SimWorld) => Promise<readonly unknown[]>;
+	/** What `play` must give, however often the broker dies. */
+	readonly expected: readonly unknown[];
+	/** Task starts on the node in the end. */
+	readonly starts: number;
+}
+
+const outcome = (job: Record<string, unknown>) => [job.result, job.outcome, job.waitstatus];
+
+const PLAYS: readonly Play[] = [
+	{
+		name: 'a job that exits 42',
+		async play(world) {
+			const client = new StubbornClient(world);
+			const id = await client.submit(['sh', '-c', 'sleep 0.2; exit 42'], {requestId: 'one'});
+			return outcome(await client.ended(id));
+		},
+		expected: [2, 'exited', 42 << 8],
+		starts: 1,
+	},
+	{
+		name: 'a job that is cancelled while it runs',
+		async play(world) {
+			const client = new StubbornClient(world);
+			const id = await client.submit(['sleep', '1000'], {requestId: 'two'});
+			await running(world, client, id);
+			await client
+				.call('job-manager.raise', {id, type: 'cancel', severity: 0, note: ''})
+				.catch(() => undefined); // A retry may find it inactive.
+			return outcome(await client.ended(id));
+		},
+		expected: [4, 'signaled', 15],
+		starts: 1,
+	},
+	{
+		name: 'a job that reaches its time limit',
+		async play(world) {
+			const client = new StubbornClient(world);
+			const id = await client.submit(['sleep', '1000'], {requestId: 'three', durationS: 0.3});
+			return outcome(await client.ended(id));
+		},
+		expected: [8, 'signaled', 14],
+		starts: 1,
+	},
+	{
+		name: 'two jobs on one core',
+		async play(world) {
+			const client = new StubbornClient(world);
+			const first = await client.submit(['sleep', '0.1'], {requestId: 'four'});
+			const second = await client.submit(['true'], {requestId: 'five'});
+			return [...outcome(await client.ended(first)), ...outcome(await client.ended(second)), first < second];
+		},
+		expected: [1, 'exited', 0, 1, 'exited', 0, true],
+		starts: 2,
+	},
+];
+
+async function running(world: SimWorld, client: StubbornClient, id: bigint): Promise<void> {
+	for (;;) {
+		const {job} = (await client.call('job-list.list-id', {id, attrs: ['state']})) as {job: {state: number}};
+		if (job.state === 16 && world.node.aliveTasks > 0) return;
+		await new Promise<void>(resolve => void world.clock.setTimer(10, resolve));
+	}
+}
+
+async function run({play}: Play, crashes: readonly CrashPoint[], keepWrites?: number) {
+	const world = new SimWorld({seed: 1, cores: 1, crashes, ...(keepWrites === undefined ? {} : {keepWrites})});
+	world.start();
+	const seen = await playOut(world, () => play(world));
+	await comeToRest(world);
+	const steps = world.steps.length;
+	return {world, seen, steps, problems: await checkQuiet(world)};
+}
+
+function fault(one: Play, {world, seen, problems}: Awaited<ReturnType<typeof run>>): string | null {
+	if (problems.length > 0) return problems.join('; ');
+	if (JSON.stringify(seen) !== JSON.stringify(one.expected)) return `ended as ${JSON.stringify(seen)}`;
+	const starts = startCounts(world);
+	if (starts.size !== one.starts) return `${starts.size} tasks were started, not ${one.starts}`;
+	const twice = [...starts].filter(([, count]) => count > 1);
+	return twice.length === 0 ? null : `started more than once: ${JSON.stringify(twice)}`;
+}
+
+for (const one of PLAYS) {
+	test(`${one.name} comes to the same end wherever the broker dies`, async t => {
+		const calm = await run(one, []);
+		t.is(fault(one, calm), null);
+		const length = calm.steps;
+		t.true(length > 20, 'the effects are counted');
+		const faults: string[] = [];
+		let crashes = 0;
+		for (let step = 1; step <= length; step += 1) {
+			for (const when of ['before', 'after'] as const) {
+				const ended = await run(one, [{step, when}]).catch((error: unknown) => String(error));
+				const wrong = typeof ended === 'string' ? ended : fault(one, ended);
+				if (typeof ended !== 'string') crashes += ended.world.crashCount;
+				if (wrong !== null) faults.push(`killed ${when} step ${step} (${calm.world.steps[step - 1]}): ${wrong}`);
+			}
+		}
+		t.deepEqual(faults.slice(0, 5), []);
+		t.is(crashes, 2 * length, 'each run has its crash');
+	});
+
+	test(`${one.name} comes to the same end when the broker dies twice`, async t => {
+		const length = (await run(one, [])).steps;
+		const random = new SimRandom(7);
+		const faults: string[] = [];
+		for (let pair = 0; pair < PAIRS; pair += 1) {
+			const first = 1 + random.below(length);
+			const second = first + 1 + random.below(Math.ceil(length / 2));
+			const when = () => (random.float() < 0.5 ? 'before' : 'after');
+			const crashes: CrashPoint[] = [
+				{step: first, when: when()},
+				{step: second, when: when()},
+			];
+			const ended = await run(one, crashes, random.float() < 0.5 ? 0 : undefined).catch((error: unknown) =>
+				String(error),
+			);
+			const wrong = typeof ended === 'string' ? ended : fault(one, ended);
+			if (wrong !== null) faults.push(`${JSON.stringify(crashes)}: ${wrong}`);
+		}
+		t.deepEqual(faults.slice(0, 5), []);
+	});
+}
+
+/** Pairs for each play; `npm run chaos` plays many more. */
+const PAIRS = Number(process.env.COPPICE_TEST_PAIRS ?? 60);
