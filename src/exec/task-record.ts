@@ -114,8 +114,9 @@ export function parseShimEvent(line: string): ShimEvent | undefined {
 	}
 }
 
+/** In a claim the inodes of both pipes follow, for a rescue. */
 function parseProcess(text: string): TaskProcess | null {
-	const match = /^(\d+) (\d+) (\d+) (\d+\.\d+)\s*$/.exec(text);
+	const match = /^(\d+) (\d+) (\d+) (\d+\.\d+)(?: \d+ \d+)?\s*$/.exec(text);
 	if (match === null) return null;
 	return {
 		pid: Number(match[1]),

@@ -46,8 +46,8 @@ export class Launcher {
 		return this.#child.pid ?? null;
 	}
 
-	/** Asks for a shim for each task. Lines of one turn of the event loop go out in one write. */
-	feed(key: PartKey, tasks: readonly {readonly task: number; readonly local: number}[]): void {
+	/** Asks for a shim for each task, or for the rescue of its output. Lines of one turn of the event loop go out in one write. */
+	feed(key: PartKey, tasks: readonly {readonly task: number; readonly local: number | 'rescue'}[]): void {
 		if (tasks.length === 0 || this.#isOver) return;
 		if (this.#pending === '') setImmediate(() => this.#send());
 		this.#pending += `${partName(key)} ${tasks.map(({task, local}) => `${task}:${local}`).join(' ')}\n`;

@@ -88,8 +88,13 @@ export function appendJournal(dir: string, lines: string): void {
 	}
 }
 
-export function readJournal(dir: string): JournalEvent[] {
-	return decodeEvents(readIfThere(`${dir}/exec.eventlog`) ?? '');
+/** The journal's events; `isTorn`: its last line was cut off, so that the next must begin with a line feed. */
+export function readJournal(dir: string): {
+	readonly events: readonly JournalEvent[];
+	readonly isTorn: boolean;
+} {
+	const text = readIfThere(`${dir}/exec.eventlog`) ?? '';
+	return {events: decodeEvents(text), isTorn: text !== '' && !text.endsWith('\n')};
 }
 
 /** Deletes the output of a part whose cgroup is gone. @throws {SystemError} */

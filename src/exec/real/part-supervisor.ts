@@ -9,7 +9,7 @@
 
 import {asSystemError} from '../../formats/errno.ts';
 import {deadlineIn, remainingMs, type Clock, type Deadline, type Timer} from '../../ports/clock.ts';
-import {partName, type InventoryEntry, type PartReport} from '../../ports/process-host.ts';
+import {partName, type InventoryEntry, type PartKey, type PartReport} from '../../ports/process-host.ts';
 import type {JournalEvent} from '../journal.ts';
 import type {StoredSpec} from '../launch-record.ts';
 import {PartLedger, type TaskEntry} from '../part-ledger.ts';
@@ -23,6 +23,16 @@ export interface PartSite {
 	readonly clock: Clock;
 	readonly log: (text: string) => void;
 	readonly report: (report: PartReport) => void;
+	/** Asks for somebody to go on with the output of a task whose shim was killed. */
+	readonly rescue: (key: PartKey, task: number) => void;
+}
+
+/** What was found of a part on disk; `events` is empty for a new one. */
+export interface FoundPart {
+	readonly dir: string;
+	readonly events: readonly JournalEvent[];
+	/** The journal's last line was cut off. */
+	readonly isTorn: boolean;
 }
 
 const SIGKILL = 9;
@@ -32,6 +42,8 @@ const SETTLE_RETRY_MS = 1;
 const SETTLE_RETRY_MS_MAX = 250;
 /** A shim that still waits for the end of output when nothing of its tasks is left gets this long. */
 const SHIM_LINGER_MS_MAX = 5000;
+/** How often a rescue is asked for: whoever is at it already makes the next one end at once. */
+const RESCUE_MS = 2000;
 
 export class PartSupervisor {
 	readonly spec: StoredSpec;
@@ -40,6 +52,8 @@ export class PartSupervisor {
 	readonly #site: PartSite;
 	/** The shims of started tasks, by task, as their claims name them. */
 	readonly #shims = new Map<number, ProcessId>();
+	/** When the next rescue of a lost task is due, by the monotonic clock. */
+	readonly #rescueDueMs = new Map<number, number>();
 	/** Whether this shell has asked a launcher for its tasks. */
 	isFed = false;
 	/** Nothing of it is on disk: it could not be laid out. */
@@ -52,14 +66,11 @@ export class PartSupervisor {
 	/** When the tasks and what they left were gone, by the monotonic clock. */
 	#emptySinceMs: number | null = null;
 
-	constructor(
-		site: PartSite,
-		spec: StoredSpec,
-		{dir, events}: {readonly dir: string; readonly events: readonly JournalEvent[]},
-	) {
+	constructor(site: PartSite, spec: StoredSpec, {dir, events, isTorn}: FoundPart) {
 		this.#site = site;
 		this.spec = spec;
 		this.dir = dir;
+		if (isTorn) this.#unwritten = '\n';
 		this.ledger = new PartLedger(spec, events, nowMs(site.clock));
 	}
 
@@ -187,6 +198,14 @@ export class PartSupervisor {
 		this.#flush();
 	}
 
+	/** Ends a part whose tasks can't be started, some of them or all. */
+	fail(note: string): void {
+		this.ledger.noteFailure(note, nowMs(this.#site.clock));
+		this.#giveOrder(SIGKILL);
+		this.#flush();
+		this.#settle();
+	}
+
 	inventoryEntry(): InventoryEntry {
 		const {id, attempt, bootId, record} = this.spec;
 		return {
@@ -227,7 +246,12 @@ export class PartSupervisor {
 		}
 		if (isAlive(claim.shim)) return;
 		// It may have recorded the end just before it died.
-		if (!this.#noteRecordedEnd(entry)) this.ledger.noteShimLost(entry, nowMs(this.#site.clock));
+		if (this.#noteRecordedEnd(entry)) return;
+		this.ledger.noteShimLost(entry, nowMs(this.#site.clock));
+		const monotonicMs = this.#site.clock.monotonicMs();
+		if (monotonicMs < (this.#rescueDueMs.get(task) ?? 0)) return;
+		this.#rescueDueMs.set(task, monotonicMs + RESCUE_MS);
+		this.#site.rescue(this.spec, task);
 	}
 
 	#noteRecordedEnd(entry: TaskEntry): boolean {
@@ -256,9 +280,7 @@ export class PartSupervisor {
 
 	#failTask(entry: TaskEntry, why: string): void {
 		if (entry.process !== null || entry.phase === 'ended' || entry.phase === 'void') return;
-		this.ledger.noteFailure(`task ${entry.task} could not be started: ${why}`, nowMs(this.#site.clock));
-		this.#giveOrder(SIGKILL);
-		this.#takeClaims();
+		this.fail(`task ${entry.task} could not be started: ${why}`);
 	}
 
 	#armLimit(): void {

@@ -6,7 +6,6 @@
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import type {Clock, Timer} from '../../ports/clock.ts';
 import {partName, type LaunchSpec, type PartKey, type PartReport} from '../../ports/process-host.ts';
-import type {JournalEvent} from '../journal.ts';
 import {faultOf, type StoredSpec} from '../launch-record.ts';
 import {
 	eventsPath,
@@ -33,7 +32,7 @@ import {
 	removeSpools,
 	writeHighestJobId,
 } from './part-dir.ts';
-import {PartSupervisor} from './part-supervisor.ts';
+import {PartSupervisor, type FoundPart} from './part-supervisor.ts';
 import {ShellServer} from './shell-server.ts';
 
 export interface JobShellOptions {
@@ -53,6 +52,8 @@ const LAUNCHER_RESTART_MS = 50;
 const LAUNCHER_RESTART_MS_MAX = 2000;
 /** A launcher that starts nothing for so long, while tasks wait for it, is replaced. */
 const LAUNCHER_STALL_MS_MAX = 10_000;
+/** When nothing has started for so long, whatever was tried, the parts that wait for it fail. */
+const LAUNCH_MS_MAX = 35_000;
 /** Directories deleted in one turn of the event loop. */
 const REMOVALS_PER_TURN = 16;
 const REMOVAL_RETRY_MS = 1000;
@@ -64,7 +65,11 @@ export class JobShell {
 	#launcher: Launcher | null = null;
 	#launcherTimer: Timer | null = null;
 	#launcherRestartMs = LAUNCHER_RESTART_MS;
-	#launcherProgressMs = 0;
+	/** The last start of any task, or when a task began to wait for one, by the monotonic clock. */
+	#progressMs = 0;
+	/** When the launcher that is there now got its chance. */
+	#launcherSinceMs = 0;
+	#launcherEnd = 'it does not answer';
 	#events: EventPipe | undefined;
 	#highestJobId = 0n;
 	/** As the file has it: above the id of every directory that was deleted. */
@@ -117,7 +122,7 @@ export class JobShell {
 			if (removeCgroup(partCgroup(site, key))) removePartDir(dir);
 			return;
 		}
-		const part = this.#supervise(spec, {dir, events: readJournal(dir)});
+		const part = this.#supervise(spec, {dir, ...readJournal(dir)});
 		part.resume();
 		if (part.ledger.isTouched && part.startable.length > 0) this.#feed(part);
 	}
@@ -133,10 +138,11 @@ export class JobShell {
 		}
 	}
 
-	#supervise(spec: StoredSpec, found: {dir: string; events: readonly JournalEvent[]}): PartSupervisor {
+	#supervise(spec: StoredSpec, found: FoundPart): PartSupervisor {
 		const {clock, log} = this.#options;
 		const report = (each: PartReport) => this.#server.send({type: 'report', report: each});
-		const part = new PartSupervisor({clock, log, report}, spec, found);
+		const rescue = (key: PartKey, task: number) => this.#rescue(key, task);
+		const part = new PartSupervisor({clock, log, report, rescue}, spec, found);
 		this.#parts.set(partName(spec), part);
 		return part;
 	}
@@ -174,7 +180,7 @@ export class JobShell {
 		const dir = partDir(site, spec);
 		const cgroup = partCgroup(site, spec);
 		const stored: StoredSpec = {...spec, bootId: clock.bootId, cgroup};
-		const part = this.#supervise(stored, {dir, events: []});
+		const part = this.#supervise(stored, {dir, events: [], isTorn: false});
 		try {
 			const fault = faultOf(spec);
 			if (fault !== undefined) throw new SystemError('EINVAL', fault);
@@ -259,6 +265,11 @@ export class JobShell {
 		this.#launcher?.feed(part.spec, part.startable);
 	}
 
+	#rescue(key: PartKey, task: number): void {
+		if (this.#launcher === null && this.#launcherTimer === null) this.#startLauncher();
+		this.#launcher?.feed(key, [{task, local: 'rescue'}]);
+	}
+
 	#startLauncher(): void {
 		const {site, clock, log} = this.#options;
 		const launcher = new Launcher({
@@ -268,6 +279,7 @@ export class JobShell {
 			onExit: reason => {
 				if (this.#launcher !== launcher) return;
 				log(`the launcher (pid ${launcher.pid}) ended: ${reason}`);
+				this.#launcherEnd = reason;
 				this.#launcher = null;
 				this.#server.send({type: 'launcher', pid: null});
 				this.#launcherTimer = clock.setTimer(this.#launcherRestartMs, () => this.#restartLauncher());
@@ -275,7 +287,7 @@ export class JobShell {
 			},
 		});
 		this.#launcher = launcher;
-		this.#launcherProgressMs = clock.monotonicMs();
+		this.#launcherSinceMs = clock.monotonicMs();
 		this.#server.send({type: 'launcher', pid: launcher.pid});
 	}
 
@@ -296,7 +308,7 @@ export class JobShell {
 	#take(events: readonly ShimEvent[]): void {
 		for (const event of events) {
 			if (event.verb === 'start') {
-				this.#launcherProgressMs = this.#options.clock.monotonicMs();
+				this.#progressMs = this.#options.clock.monotonicMs();
 				this.#launcherRestartMs = LAUNCHER_RESTART_MS;
 			}
 			const part = this.#parts.get(partName(event.key));
@@ -315,14 +327,27 @@ export class JobShell {
 			const isDue = !part.isExited && (index + this.#round) % POLL_ROUNDS_ALL === 0;
 			if (isDue || part.needsAttention) this.#guard(part.spec, () => part.check());
 		}
-		if (!isWaiting) this.#launcherProgressMs = clock.monotonicMs();
-		if (isWaiting && clock.monotonicMs() - this.#launcherProgressMs > LAUNCHER_STALL_MS_MAX) {
-			this.#options.log(`the launcher (pid ${this.#launcher?.pid}) starts nothing: replacing it`);
-			this.#launcherProgressMs = clock.monotonicMs();
-			this.#launcher?.kill();
-		}
+		this.#judgeLauncher(isWaiting);
 		if (this.#isDone()) return this.#finish();
 		clock.setTimer(POLL_MS, () => this.#poll());
+	}
+
+	/** Replaces a launcher that starts nothing while tasks wait for it; in the end the parts fail. */
+	#judgeLauncher(isWaiting: boolean): void {
+		const nowMs = this.#options.clock.monotonicMs();
+		if (!isWaiting) this.#progressMs = nowMs;
+		if (nowMs - this.#progressMs > LAUNCH_MS_MAX) {
+			this.#progressMs = nowMs;
+			for (const part of this.#parts.values()) {
+				if (part.isFed && part.startable.length > 0)
+					this.#guard(part.spec, () => part.fail(`the launcher starts nothing: ${this.#launcherEnd}`));
+			}
+			return;
+		}
+		if (nowMs - Math.max(this.#progressMs, this.#launcherSinceMs) < LAUNCHER_STALL_MS_MAX) return;
+		this.#options.log(`the launcher (pid ${this.#launcher?.pid}) starts nothing: replacing it`);
+		this.#launcherSinceMs = nowMs;
+		this.#launcher?.kill();
 	}
 
 	/** Exited parts are on disk and can wait for the next shell. */

@@ -3,7 +3,8 @@
 import {open, readFile} from 'node:fs/promises';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {partName, type OutputChunk, type OutputStream, type PartKey} from '../../ports/process-host.ts';
-import {partDir, spoolName, type RankSite} from '../part-paths.ts';
+import {partCgroup, partDir, spoolName, type RankSite} from '../part-paths.ts';
+import {isPopulated} from './cgroup.ts';
 import {readClaim, readExit, readSpec} from './part-dir.ts';
 import {isAlive} from './proc.ts';
 
@@ -20,14 +21,14 @@ export async function readSpool(site: RankSite, place: OutputPlace): Promise<Out
 	const {key, task, stream, offset, bytesMax} = place;
 	const dir = partDir(site, key);
 	// Looked at before the bytes: what is complete then can't grow between.
-	const isComplete = isStreamComplete(dir, task, stream);
+	const isComplete = isStreamComplete(site, place);
 	const path = `${dir}/${spoolName(stream, task)}`;
 	let file;
 	try {
 		file = await open(path, 'r');
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw asSystemError(error, 'EIO', `read ${path}`);
-		return withoutSpool(dir, place);
+		return withoutSpool(site, place);
 	}
 	try {
 		const {size} = await file.stat();
@@ -54,22 +55,25 @@ export async function readEventlog(site: RankSite, key: PartKey): Promise<string
 	}
 }
 
-function withoutSpool(dir: string, {key, task, stream}: OutputPlace): OutputChunk {
-	const spec = readSpec(dir);
+function withoutSpool(site: RankSite, place: OutputPlace): OutputChunk {
+	const {key, task, stream} = place;
+	const spec = readSpec(partDir(site, key));
 	if (spec?.tasks.includes(task) !== true)
 		throw new SystemError('ENOENT', `part ${partName(key)}: no output of task ${task} on this node`);
 	const isElsewhere = spec[stream] !== null;
 	// Looked at once more: the task may have been claimed and over since.
-	return {data: new Uint8Array(0), eof: isElsewhere || isStreamComplete(dir, task, stream)};
+	return {data: new Uint8Array(0), eof: isElsewhere || isStreamComplete(site, place)};
 }
 
-/** Whether the shim has copied the last byte, or can't any more. */
-function isStreamComplete(dir: string, task: number, stream: OutputStream): boolean {
+/** Whether the last byte was copied, or nobody is left who could. */
+function isStreamComplete(site: RankSite, {key, task, stream}: OutputPlace): boolean {
+	const dir = partDir(site, key);
 	const claim = readClaim(dir, task);
 	if (claim === null) return false;
 	if (claim.kind === 'void' || claim.shim === null) return true;
 	const isShimAlive = isAlive(claim.shim);
 	const exit = readExit(dir, task);
-	if (exit === null) return !isShimAlive;
-	return !isShimAlive || (stream === 'stdout' ? exit.stdoutComplete : exit.stderrComplete);
+	const isCopied = stream === 'stdout' ? exit?.stdoutComplete : exit?.stderrComplete;
+	// A task without shim has its output rescued until its cgroup is empty.
+	return isCopied === true || (!isShimAlive && !isPopulated(readSpec(dir)?.cgroup ?? partCgroup(site, key)));
 }

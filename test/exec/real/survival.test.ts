@@ -4,11 +4,11 @@
  * appends to a ledger file of its own when it starts, so that a second start can't hide.
  */
 
-import {spawn} from 'node:child_process';
-import {mkdirSync, readdirSync, readFileSync, writeFileSync} from 'node:fs';
+import {execFileSync, spawn} from 'node:child_process';
+import {mkdirSync, readdirSync, readFileSync, statSync, writeFileSync} from 'node:fs';
 import test from 'ava';
 import type {LaunchSpec} from '../../../src/ports/process-host.ts';
-import {isPopulated, makePartCgroup} from '../../../src/exec/real/cgroup.ts';
+import {isPopulated, makePartCgroup, pidsIn} from '../../../src/exec/real/cgroup.ts';
 import {readClaim} from '../../../src/exec/real/part-dir.ts';
 import {isAlive} from '../../../src/exec/real/proc.ts';
 import {
@@ -132,6 +132,33 @@ test('shell, launcher and shim killed at once: the task goes on, and ends as unk
 	t.like(reports[1], {type: 'supervisor-lost', severity: 1});
 	t.like(reports[2], {tasks: [{task: 0, waitStatus: null}]});
 	t.deepEqual(ledger(site, 3n), ['0', 'late']);
+});
+
+test('output goes on without loss after the shim is killed', async t => {
+	const site = createRealSite(t);
+	const life = await live(site);
+	const script = 'i=0; while [ $i -lt 40000 ]; do i=$((i+1)); echo line $i; done; echo end >&2; sleep 0.2';
+	const spec = specOf(17n, `read go < ${site.dir}/go; ${script}`);
+	execFileSync('mkfifo', [`${site.dir}/go`]);
+	life.host.launch(spec);
+	await untilStarted(site, life, spec);
+	await site.kill(site.shimPid(spec, 0));
+	writeFileSync(`${site.dir}/go`, 'go\n');
+	const rescuer = () => pidsIn(`${site.cgroupOf(spec)}/shim`)[0];
+	await site.until('a rescuer', () => rescuer() !== undefined);
+	await site.until('output flows', () => statSync(`${site.dirOf(spec)}/stdout.0`).size > 0);
+	const first = rescuer();
+	if (first !== undefined) process.kill(first, 'SIGSTOP');
+	t.false((await life.host.readOutput(spec, 0, 'stdout', 1_000_000, 1)).eof);
+	if (first !== undefined) process.kill(first, 'SIGCONT');
+	t.like((await untilExited(site, life, spec)).at(-1), {tasks: [{waitStatus: null}]});
+	const {data, eof} = await life.host.readOutput(spec, 0, 'stdout', 0, 1_000_000);
+	const lines = new TextDecoder().decode(data).trimEnd().split('\n');
+	t.true(eof);
+	t.is(lines.length, 40_000);
+	t.is(lines.at(-1), 'line 40000');
+	const errors = await life.host.readOutput(spec, 0, 'stderr', 0, 100);
+	t.is(new TextDecoder().decode(errors.data), 'end\n');
 });
 
 test('shim and task killed at once end as unknown, never as 0', async t => {
