@@ -15,6 +15,7 @@ import type {StoredSpec} from '../launch-record.ts';
 import {PartLedger, type TaskEntry} from '../part-ledger.ts';
 import type {ProcessId, ShimEvent} from '../task-record.ts';
 import {isPopulated, killCgroup, pidsIn, removeCgroup} from './cgroup.ts';
+import {CgroupWatch} from './cgroup-watch.ts';
 import {appendJournal, readClaim, readExit, takeClaim} from './part-dir.ts';
 import {isAlive, sendSignal} from './proc.ts';
 
@@ -59,6 +60,7 @@ export class PartSupervisor {
 	/** Nothing of it is on disk: it could not be laid out. */
 	isRefused = false;
 	#unwritten = '';
+	#watch: CgroupWatch | null = null;
 	#limitTimer: Timer | null = null;
 	#killTimer: Timer | null = null;
 	#settleTimer: Timer | null = null;
@@ -87,12 +89,7 @@ export class PartSupervisor {
 	/** Whether something can happen that no shim will announce. */
 	get needsAttention(): boolean {
 		if (this.isExited || this.isOfEarlierBoot) return this.#unwritten !== '';
-		return (
-			!this.isFed ||
-			this.ledger.order !== null ||
-			this.#unwritten !== '' ||
-			this.ledger.tasks.some(({lost}) => lost)
-		);
+		return this.ledger.order !== null || this.#unwritten !== '' || this.ledger.tasks.some(({lost}) => lost);
 	}
 
 	/** The tasks that no shim has taken, with their index in the part; none when it is being ended. */
@@ -222,12 +219,20 @@ export class PartSupervisor {
 		this.#limitTimer?.cancel();
 		this.#killTimer?.cancel();
 		this.#settleTimer?.cancel();
+		this.#watch?.close();
+		this.#watch = null;
 	}
 
 	/** Reads claim and exit file of one task. */
 	#checkTask(entry: TaskEntry): void {
 		if (entry.phase === 'ended') return;
 		const {task} = entry;
+		const known = this.#shims.get(task);
+		// Nothing is new in the claim of a running task whose shim lives.
+		if (entry.phase === 'started' && known !== undefined && !this.isOfEarlierBoot && isAlive(known)) {
+			this.#noteRecordedEnd(entry);
+			return;
+		}
 		const claim = readClaim(this.dir, task);
 		if (claim === null) return;
 		if (claim.kind === 'void') return this.ledger.noteVoid(entry);
@@ -248,6 +253,7 @@ export class PartSupervisor {
 		// It may have recorded the end just before it died.
 		if (this.#noteRecordedEnd(entry)) return;
 		this.ledger.noteShimLost(entry, nowMs(this.#site.clock));
+		this.#watch ??= new CgroupWatch(this.spec.cgroup, () => this.#guard(() => this.check()));
 		const monotonicMs = this.#site.clock.monotonicMs();
 		if (monotonicMs < (this.#rescueDueMs.get(task) ?? 0)) return;
 		this.#rescueDueMs.set(task, monotonicMs + RESCUE_MS);

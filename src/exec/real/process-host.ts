@@ -30,6 +30,8 @@ export interface RealProcessHostOptions extends RankSite {
 	readonly random: Random;
 	/** Takes one line for the broker's log. */
 	readonly log: (text: string) => void;
+	/** How long the shell may take to answer. @default 30000 */
+	readonly requestTimeoutMs?: number;
 }
 
 interface Request {
@@ -195,7 +197,7 @@ export class RealProcessHost implements ProcessHost {
 	}): Promise<{highestJobId: bigint; entries: readonly InventoryEntry[]}> {
 		if (this.#isClosed) throw new SystemError('ECANCELED', 'the process host was closed');
 		const number = this.#nextRequest++;
-		const timeoutMs = order.timeoutMs ?? REQUEST_TIMEOUT_MS;
+		const timeoutMs = order.timeoutMs ?? this.#options.requestTimeoutMs ?? REQUEST_TIMEOUT_MS;
 		return new Promise((resolve, reject) => {
 			const timer = this.#options.clock.setTimer(timeoutMs, () => {
 				this.#requests.delete(number);

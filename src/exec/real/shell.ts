@@ -45,7 +45,7 @@ export interface JobShellOptions {
 
 /** How often parts are looked at that no shim will announce, and every how many rounds all others. */
 const POLL_MS = 200;
-const POLL_ROUNDS_ALL = 10;
+const POLL_ROUNDS_ALL = 5;
 /** Without any unfinished part and without a broker the shell stays this long. */
 const IDLE_MS_MAX = 30_000;
 const LAUNCHER_RESTART_MS = 50;
