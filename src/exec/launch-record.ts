@@ -13,6 +13,26 @@ export interface StoredSpec extends LaunchSpec {
 	readonly cgroup: string;
 }
 
+/** setrlimit(2) of Linux: the numbers are the same on all machines that the launcher knows. */
+const RLIMITS: Readonly<Record<string, number>> = {
+	cpu: 0,
+	fsize: 1,
+	data: 2,
+	stack: 3,
+	core: 4,
+	rss: 5,
+	nproc: 6,
+	nofile: 7,
+	memlock: 8,
+	as: 9,
+	locks: 10,
+	sigpending: 11,
+	msgqueue: 12,
+	nice: 13,
+	rtprio: 14,
+	rttime: 15,
+};
+
 const SPEC_VERSION = 1;
 const LAUNCH_VERSION = 'coppice-launch-1';
 
@@ -47,6 +67,10 @@ export function faultOf(spec: LaunchSpec): string | undefined {
 	if (texts.some(text => text?.includes('\0') === true)) return 'a string contains a NUL byte';
 	if (Object.keys(spec.env).some(name => name === '' || name.includes('=')))
 		return 'a name in the environment is empty or contains =';
+	for (const [name, value] of Object.entries(spec.rlimits ?? {})) {
+		if (RLIMITS[name] === undefined) return `there is no resource limit ${name}`;
+		if (!Number.isSafeInteger(value) || value < -1) return `the resource limit ${name} can't be ${value}`;
+	}
 	if (!spec.cwd.startsWith('/')) return `the working directory ${spec.cwd} is not absolute`;
 	for (const path of [spec.stdout, spec.stderr]) {
 		if (path !== null && !path.startsWith('/')) return `the output path ${path} is not absolute`;
@@ -67,6 +91,9 @@ export function encodeLaunch(spec: StoredSpec): string {
 		spec.stdout ?? '',
 		spec.stderr ?? '',
 		spec.tasks[0] === 0 ? '1' : '0',
+		Object.entries(spec.rlimits ?? {})
+			.map(([name, value]) => `${RLIMITS[name]}:${value}`)
+			.join(' '),
 		String(spec.argv.length),
 		...spec.argv,
 		String(Object.keys(spec.env).length),

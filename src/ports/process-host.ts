@@ -30,6 +30,11 @@ export interface LaunchSpec extends PartKey {
 	/** Where stdout goes: a path (made absolute, templates expanded, `{{taskid}}` left) or null: the spool. */
 	readonly stdout: string | null;
 	readonly stderr: string | null;
+	/**
+	 * Soft resource limits of all tasks, by the name of setrlimit(2) in lower case without RLIMIT_ (`nofile`, `core`);
+	 * -1: unlimited. One above the hard limit becomes the hard limit. Absent ones stay as the host has them.
+	 */
+	readonly rlimits?: Readonly<Record<string, number>>;
 	/** All that is needed to register the job again from disk alone; opaque to the host, JSON. */
 	readonly record: string;
 }

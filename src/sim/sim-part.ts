@@ -57,7 +57,8 @@ export class SimPart {
 	readonly #bootId: string;
 	readonly #tasks: SimTask[];
 	#isStarted = false;
-	#isEnding = false;
+	/** The signal of the last order to end it, or null. */
+	#orderSignum: number | null = null;
 	#killTimer: Timer | null = null;
 	#limitTimer: Timer | null = null;
 
@@ -105,8 +106,10 @@ export class SimPart {
 	}
 
 	terminate(signum: number): void {
-		const last = this.reports.at(-1);
-		if (last?.kind === 'exited') return this.#site.deliver(last);
+		if (this.reports.at(-1)?.kind === 'exited') {
+			for (const report of this.reports) this.#site.deliver(report);
+			return;
+		}
 		if (this.#bootId !== this.#site.bootId) return this.#concludeAfterReboot();
 		if (!this.#isStarted) {
 			// The claims of its tasks are taken, so they never start.
@@ -217,7 +220,7 @@ export class SimPart {
 	}
 
 	#expire(): void {
-		if (this.#isEnding || this.aliveTasks === 0) return;
+		if (this.#orderSignum !== null || this.aliveTasks === 0) return;
 		this.#report({
 			kind: 'exception',
 			type: 'timeout',
@@ -228,13 +231,14 @@ export class SimPart {
 	}
 
 	#escalate(signum: number): void {
-		if (!this.#isEnding) {
-			this.#isEnding = true;
+		if (this.#orderSignum === signum) return;
+		if (this.#orderSignum === null) {
 			this.#limitTimer?.cancel();
 			this.#killTimer = this.#site.clock.setTimer(this.spec.killTimeoutMs, () =>
 				this.#site.whenUp(() => this.signal(SIGKILL)),
 			);
 		}
+		this.#orderSignum = signum;
 		this.signal(signum);
 	}
 

@@ -54,10 +54,10 @@ test('the launch record counts its fields, so that no string can be taken for an
 				const spec = stored({argv, env});
 				fc.pre(faultOf(spec) === undefined);
 				const fields = encodeLaunch(spec).split('\0');
-				const [version, boot, , cwd, , , , argc] = fields;
+				const [version, boot, , cwd, , , , , argc] = fields;
 				t.deepEqual([version, boot, cwd, argc], ['coppice-launch-1', 'boot', '/', String(argv.length)]);
-				t.deepEqual(fields.slice(8, 8 + argv.length), argv);
-				t.is(fields[8 + argv.length], String(Object.keys(env).length));
+				t.deepEqual(fields.slice(9, 9 + argv.length), argv);
+				t.is(fields[9 + argv.length], String(Object.keys(env).length));
 				t.deepEqual(fields.slice(-2), ['end', '']);
 			},
 		),
@@ -72,6 +72,8 @@ test('specs that can not be run are named', t => {
 		[{env: {A: 'x\0'}}, /NUL/],
 		[{env: {'A=B': 'x'}}, /environment/],
 		[{cwd: 'x'}, /not absolute/],
+		[{rlimits: {nofiles: 1}}, /no resource limit nofiles/],
+		[{rlimits: {core: -2}}, /core can't be -2/],
 		[{stdout: 'x'}, /not absolute/],
 	];
 	for (const [more, reason] of cases) t.regex(faultOf(stored(more)) ?? '', reason);

@@ -160,8 +160,7 @@ export class PartSupervisor {
 	/** Ends the part; the first order's deadline stays when another follows. */
 	terminate(signum: number): void {
 		if (this.isExited) {
-			const last = this.ledger.reports.at(-1);
-			if (last !== undefined) this.#site.report(last);
+			for (const report of this.ledger.reports) this.#site.report(report);
 			return;
 		}
 		if (this.isOfEarlierBoot) return this.#concludeEarlierBoot({force: true});

@@ -57,6 +57,22 @@ test('a task has default signal dispositions, its own session, descriptors 0 to 
 	t.true(cgroup!.endsWith('/job-1.1/payload'));
 });
 
+test('soft resource limits are set, and none above the hard one', async t => {
+	const site = createRealSite(t);
+	const life = await live(site);
+	const spec = specOf(1n, 'ulimit -S -n; ulimit -S -c; ulimit -S -n unlimited 2>&1; ulimit -H -n', {
+		rlimits: {nofile: 77, core: -1},
+	});
+	await run(site, life, spec);
+	const [files, , ...hard] = (await textOf(life.host, spec)).trim().split('\n');
+	t.is(files, '77');
+	t.true(Number(hard.at(-1)) > 77);
+	const above = specOf(2n, 'ulimit -S -n; ulimit -H -n', {rlimits: {nofile: -1}});
+	await run(site, life, above);
+	const [soft, max] = (await textOf(life.host, above)).trim().split('\n');
+	t.is(soft, max);
+});
+
 test('kill 0 in a task reaches nobody else', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
