@@ -3,7 +3,7 @@ import type {Store} from '../ports/store.ts';
 import {LogDamageError, type Damage} from './damage.ts';
 import {keyspaceRange, KEYSPACE, recordKey, seqOfKey} from './keyspaces.ts';
 import type {SeqMark} from './meta.ts';
-import {decodeRecord, type LogRecord} from './record-codec.ts';
+import {decodeRecord, isCheckpoint, type LogRecord} from './record-codec.ts';
 import {recordAt, scanRecords, type ScanOptions} from './record-scan.ts';
 
 export interface LogSpan {
@@ -72,16 +72,11 @@ export async function newestCheckpointAt(
 	if (keepFromSeq <= base) return base;
 	const range = {gte: recordKey(base), lt: recordKey(keepFromSeq + 1), reverse: true};
 	for await (const [key, value] of store.iterate(range)) {
-		if (!mayBeCheckpoint(value)) continue;
+		if (!isCheckpoint(value)) continue;
 		const seq = seqOfKey(key);
 		if (seq !== null && decodeRecord(seq, value).kind === 'checkpoint') return seq;
 	}
 	return base;
-}
-
-/** The third byte of a record is its kind: a look at it saves decoding the others. */
-function mayBeCheckpoint(value: Uint8Array): boolean {
-	return value[2] === 2;
 }
 
 /** Where a scan has to begin so that the first record is confirmed by the chain hash before it. */

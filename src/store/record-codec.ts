@@ -1,8 +1,19 @@
 /**
  * One log record as bytes: a MessagePack array `[version, kind, seq, prevHash, durableSeq, payload, check]`, at the key
- * of its first sequence number `seq`. Its hash is the SHA-256 of the stored bytes before `check`, so that it proves what is on
- * disk and needs no canonical form of MessagePack; `check` is the hash's first 8 bytes, so that a record proves
- * itself, also where its neighbours are lost.
+ * of its first sequence number `seq`. Its hash is the SHA-256 of the stored bytes before `check`, so that it proves
+ * what is on disk and needs no canonical form of MessagePack; `check` is the hash's first 8 bytes, so that a record
+ * proves itself, also where its neighbours are lost.
+ *
+ * | at | bytes | |
+ * |---|---|---|
+ * | 0 | `97` | array of seven |
+ * | 1 | version | 1 |
+ * | 2 | kind | below |
+ * | 3 | `cf`, 8 big-endian | seq |
+ * | 12 | `c4 20`, 32 | hash of the record before; zeros in the first |
+ * | 46 | `cf`, 8 big-endian | the last durable fact up to the end of this record |
+ * | 55 | any | payload |
+ * | -10 | `c4 08`, 8 | check |
  *
  * | kind | payload | sequence numbers |
  * |---|---|---|
@@ -76,11 +87,14 @@ export interface RecordLinks {
 /** The bytes of a record are not those that were written. */
 export class RecordChangedError extends Error {}
 
-/** MessagePack's header of `check` (bin 8), and its bytes. */
-const CHECK_HEADER = Uint8Array.of(0xc4, 8);
-const CHECK_BYTES = 8;
-const CHECK_ELEMENT_BYTES = CHECK_HEADER.length + CHECK_BYTES;
 const ARRAY_OF_SEVEN = 0x97;
+const UINT_64 = 0xcf;
+const BIN_8 = 0xc4;
+const AT = {version: 1, kind: 2, seq: 3, prevHash: 12, durableSeq: 46, payload: 55} as const;
+const CHECK_BYTES = 8;
+/** `check` with its header. */
+const TRAILER_BYTES = 2 + CHECK_BYTES;
+const WORD = 0x1_0000_0000;
 
 const KIND = {facts: 0, genesis: 1, checkpoint: 2, bridge: 3} as const;
 const CODEC = {useBigInt64: true, ignoreUndefined: true} as const;
@@ -105,27 +119,27 @@ export function encodeFacts(facts: readonly unknown[]): EncodedFacts {
 
 export function encodeFactsRecord(parts: readonly EncodedFacts[], links: RecordLinks): Uint8Array {
 	const count = parts.reduce((sum, part) => sum + part.count, 0);
-	return sealed([recordHeader(KIND.facts, links), arrayHeader(count), ...parts.map(part => part.bytes)]);
+	return sealed(KIND.facts, links, [arrayHeader(count), ...parts.map(part => part.bytes)]);
 }
 
 export function encodeGenesis(genesis: Genesis): Uint8Array {
 	const payload = encoder.encode([genesis.logId, genesis.createdMs]);
-	return sealed([recordHeader(KIND.genesis, {seq: 0, prevHash: NO_HASH, durableSeq: 0}), payload]);
+	return sealed(KIND.genesis, {seq: 0, prevHash: NO_HASH, durableSeq: 0}, [payload]);
 }
 
 export function encodeCheckpoint(checkpoint: Checkpoint, links: RecordLinks): Uint8Array {
 	const payload = encoder.encode([checkpoint.logId, checkpoint.state]);
-	return sealed([recordHeader(KIND.checkpoint, links), payload]);
+	return sealed(KIND.checkpoint, links, [payload]);
 }
 
 export function encodeBridge(bridge: Bridge, links: RecordLinks): Uint8Array {
 	const payload = encoder.encode([bridge.toSeq, bridge.hashAfter, bridge.reason, bridge.logId]);
-	return sealed([recordHeader(KIND.bridge, links), payload]);
+	return sealed(KIND.bridge, links, [payload]);
 }
 
 /** The hash of a record's stored bytes. */
 export function recordHash(value: Uint8Array): Uint8Array {
-	return sha256(value.subarray(0, value.length - CHECK_ELEMENT_BYTES));
+	return sha256(value.subarray(0, value.length - TRAILER_BYTES));
 }
 
 /**
@@ -133,34 +147,65 @@ export function recordHash(value: Uint8Array): Uint8Array {
  * @throws {Error} when `value` is no record of this version; says in which way.
  */
 export function decodeRecord(seq: number, value: Uint8Array): LogRecord {
+	assertForm(value);
 	const hash = provenHash(value);
-	const fields = decoder.decode(value);
-	if (!Array.isArray(fields)) throw new Error('not an array');
-	const [version, kind, ownSeq, prevHash, durableSeq, payload] = fields as readonly unknown[];
-	if (version !== RECORD_VERSION) throw new Error(`version ${String(version)} instead of ${RECORD_VERSION}`);
-	if (ownSeq !== seq) throw new Error(`it says that it is record ${String(ownSeq)}`);
-	if (!isHash(prevHash)) throw new Error('no hash of the record before');
-	if (!isSeq(durableSeq)) throw new Error('no durable sequence number');
-	if (!Array.isArray(payload)) throw new Error('no payload');
+	const ownSeq = uint64At(value, AT.seq + 1);
+	if (ownSeq !== seq) throw new Error(`it says that it is record ${ownSeq}`);
+	const durableSeq = uint64At(value, AT.durableSeq + 1);
+	const prevHash = value.subarray(AT.prevHash + 2, AT.prevHash + 2 + HASH_BYTES);
+	// A view that is no Buffer, so that what is decoded is the same on every store.
+	const payloadBytes = value.length - TRAILER_BYTES - AT.payload;
+	const payload = decoder.decode(new Uint8Array(value.buffer, value.byteOffset + AT.payload, payloadBytes));
+	if (!Array.isArray(payload)) throw new Error('its payload is no array');
+	const record = {
+		seq,
+		endSeq: seq,
+		kind: 'facts' as LogRecord['kind'],
+		facts: [] as readonly unknown[],
+		hash,
+		prevHash,
+		chainHash: hash,
+		durableSeq,
+		bytes: value.length,
+		genesis: null as Genesis | null,
+		checkpoint: null as Checkpoint | null,
+		bridge: null as Bridge | null,
+	};
+	readPayload(record, value[AT.kind]!, payload);
+	return record;
+}
 
-	const common = {seq, hash, prevHash, chainHash: hash, durableSeq, bytes: value.length};
-	const none = {facts: [], genesis: null, checkpoint: null, bridge: null};
+type Mutable<T> = {-readonly [K in keyof T]: T[K]};
+
+function readPayload(record: Mutable<LogRecord>, kind: number, payload: readonly unknown[]): void {
 	switch (kind) {
 		case KIND.facts:
 			if (payload.length === 0) throw new Error('no facts');
-			return {...common, ...none, kind: 'facts', endSeq: seq + payload.length - 1, facts: payload};
+			record.facts = payload;
+			record.endSeq = record.seq + payload.length - 1;
+			break;
 		case KIND.genesis:
-			return {...common, ...none, kind: 'genesis', endSeq: seq, genesis: readGenesis(payload)};
+			record.kind = 'genesis';
+			record.genesis = readGenesis(payload);
+			break;
 		case KIND.checkpoint:
-			return {...common, ...none, kind: 'checkpoint', endSeq: seq, checkpoint: readCheckpoint(payload)};
-		case KIND.bridge: {
-			const bridge = readBridge(seq, payload);
-			const chainHash = bridge.hashAfter;
-			return {...common, ...none, kind: 'bridge', endSeq: bridge.toSeq, chainHash, bridge};
-		}
+			record.kind = 'checkpoint';
+			record.checkpoint = readCheckpoint(payload);
+			break;
+		case KIND.bridge:
+			record.kind = 'bridge';
+			record.bridge = readBridge(record.seq, payload);
+			record.endSeq = record.bridge.toSeq;
+			record.chainHash = record.bridge.hashAfter;
+			break;
 		default:
-			throw new Error(`unknown kind ${String(kind)}`);
+			throw new Error(`unknown kind ${kind}`);
 	}
+}
+
+/** Whether a record's bytes are those of a checkpoint, without decoding it. */
+export function isCheckpoint(value: Uint8Array): boolean {
+	return value[AT.kind] === KIND.checkpoint;
 }
 
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
@@ -172,29 +217,64 @@ export function hashText(hash: Uint8Array): string {
 	return Buffer.from(hash).toString('hex').slice(0, 12);
 }
 
-function sealed(pieces: readonly Uint8Array[]): Uint8Array {
-	const body = Buffer.concat(pieces);
-	return Buffer.concat([body, CHECK_HEADER, sha256(body).subarray(0, CHECK_BYTES)]);
+function sealed(kind: number, links: RecordLinks, payload: readonly Uint8Array[]): Uint8Array {
+	const payloadBytes = payload.reduce((sum, piece) => sum + piece.length, 0);
+	const value = new Uint8Array(AT.payload + payloadBytes + TRAILER_BYTES);
+	value.set([ARRAY_OF_SEVEN, RECORD_VERSION, kind]);
+	setUint64(value, AT.seq, links.seq);
+	value.set([BIN_8, HASH_BYTES], AT.prevHash);
+	value.set(links.prevHash, AT.prevHash + 2);
+	setUint64(value, AT.durableSeq, links.durableSeq);
+	let at: number = AT.payload;
+	for (const piece of payload) {
+		value.set(piece, at);
+		at += piece.length;
+	}
+	value.set([BIN_8, CHECK_BYTES], at);
+	value.set(recordHash(value).subarray(0, CHECK_BYTES), at + 2);
+	return value;
+}
+
+function assertForm(value: Uint8Array): void {
+	const end = value.length - TRAILER_BYTES;
+	const isRecord =
+		end > AT.payload &&
+		value[0] === ARRAY_OF_SEVEN &&
+		value[AT.seq] === UINT_64 &&
+		value[AT.prevHash] === BIN_8 &&
+		value[AT.prevHash + 1] === HASH_BYTES &&
+		value[AT.durableSeq] === UINT_64 &&
+		value[end] === BIN_8 &&
+		value[end + 1] === CHECK_BYTES;
+	if (!isRecord) throw new Error('it has not the form of one');
+	const version = value[AT.version];
+	if (version !== RECORD_VERSION) throw new Error(`it has version ${version} instead of ${RECORD_VERSION}`);
 }
 
 function provenHash(value: Uint8Array): Uint8Array {
-	const checkAt = value.length - CHECK_BYTES;
-	const isRecord =
-		value[0] === ARRAY_OF_SEVEN &&
-		value[checkAt - 2] === CHECK_HEADER[0] &&
-		value[checkAt - 1] === CHECK_HEADER[1];
-	if (!isRecord) throw new Error('it has not the form of one');
 	const hash = recordHash(value);
+	const checkAt = value.length - CHECK_BYTES;
 	for (let at = 0; at < CHECK_BYTES; at += 1) {
 		if (value[checkAt + at] !== hash[at]) throw new RecordChangedError('its checksum is wrong');
 	}
 	return hash;
 }
 
-function recordHeader(kind: number, links: RecordLinks): Uint8Array {
-	const start = Uint8Array.of(ARRAY_OF_SEVEN, RECORD_VERSION, kind);
-	const hash = Buffer.concat([Uint8Array.of(0xc4, HASH_BYTES), links.prevHash]);
-	return Buffer.concat([start, encoder.encode(links.seq), hash, encoder.encode(links.durableSeq)]);
+function setUint64(bytes: Uint8Array, at: number, value: number): void {
+	const [high, low] = [Math.floor(value / WORD), value % WORD];
+	bytes.set(
+		[UINT_64, high >>> 24, high >>> 16, high >>> 8, high, low >>> 24, low >>> 16, low >>> 8, low],
+		at,
+	);
+}
+
+/** A number above 2^53 loses digits; it is no sequence number then, and will not be the one that is expected. */
+function uint64At(bytes: Uint8Array, at: number): number {
+	return uint32At(bytes, at) * WORD + uint32At(bytes, at + 4);
+}
+
+function uint32At(bytes: Uint8Array, at: number): number {
+	return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
 }
 
 /** MessagePack's header of an array: fixarray, array 16 or array 32. */

@@ -1,4 +1,4 @@
-/** The store port on LevelDB, through `level`. Values leave as plain Uint8Arrays. */
+/** The store port on LevelDB, through `level`. Single values leave as plain Uint8Arrays, chunks as they come. */
 import {Level, type Iterator} from 'level';
 import {asSystemError, SystemError, type ErrnoName} from '../../formats/errno.ts';
 import type {Store, StoreEntry, StoreOp, StoreRange} from '../../ports/store.ts';
@@ -68,7 +68,9 @@ class LevelStore implements Store {
 	}
 
 	async *iterate(range: StoreRange): AsyncGenerator<StoreEntry> {
-		for await (const entries of this.iterateChunks(range)) yield* entries;
+		for await (const entries of this.iterateChunks(range)) {
+			for (const [key, value] of entries) yield [plain(key), plain(value)];
+		}
 	}
 
 	iterateChunks(range: StoreRange): AsyncIterable<readonly StoreEntry[]> {
@@ -101,7 +103,7 @@ async function* chunksOf(
 		for (;;) {
 			const entries = await iterator.nextv(CHUNK_ENTRIES_MAX);
 			if (entries.length === 0) return;
-			yield entries.map(([key, value]) => [plain(key), plain(value)]);
+			yield entries;
 		}
 	} catch (error) {
 		throw explain(error);
