@@ -1,0 +1,213 @@
+/**
+ * Looks for what this host knows of instances beside a state directory: copies of `instance.json` in job directories,
+ * start records in run directories, living daemons and brokers, and parts of jobs that are not over. Changes nothing.
+ */
+import type {Dirent} from 'node:fs';
+import {readdir, stat} from 'node:fs/promises';
+import {join} from 'node:path';
+import {asSystemError} from '../../formats/errno.ts';
+import {encodeJobid} from '../../formats/jobid.ts';
+import {decodeSpec, type StoredSpec} from '../../exec/launch-record.ts';
+import {parsePartDir, rankCgroup, rankDir} from '../../exec/part-paths.ts';
+import {isPopulated, pidsIn} from '../../exec/real/cgroup.ts';
+import {parseClaim, parseExit} from '../../exec/task-record.ts';
+import {partName, type PartKey} from '../../ports/process-host.ts';
+import {brokerPidPath, daemonLockName, startRecordPath, type StartRecord} from '../daemon-protocol.ts';
+import {
+	INSTANCE_FILE,
+	parseInstance,
+	parseRankRecord,
+	type InstanceInfo,
+	type KnownInstance,
+	type LivingProcess,
+	type RankRecord,
+	type UnfinishedPart,
+} from '../instance.ts';
+import {lockHolder} from './kernel-lock.ts';
+import {bootId, isNamedAlive, readPidFile} from './pid-file.ts';
+import {readSmallFile} from './small-file.ts';
+
+export interface ScanOptions {
+	/** The state directory whose former instances are looked for, resolved. */
+	readonly statedir: string;
+	readonly jobdir: string;
+	/** The directory in which run directories are by default. */
+	readonly rundirs: string;
+	/** Told of files that are passed over. */
+	readonly warn: (text: string) => void;
+}
+
+/** The instances that had `statedir`, found in `jobdir` and by the run directories of `rundirs`. */
+export async function scanKnown({statedir, jobdir, rundirs, warn}: ScanOptions): Promise<KnownInstance[]> {
+	const started = (await startRecords(rundirs, warn)).filter(({info}) => info.statedir === statedir);
+	const jobdirs = new Set([jobdir, ...started.map(({info}) => info.jobdir)]);
+	const ranks: RankRecord[] = [];
+	for (const each of jobdirs) ranks.push(...(await rankRecords(each, warn)));
+	const infos = new Map<string, {info: InstanceInfo; log: 'new' | 'made'}>();
+	for (const record of ranks) {
+		if (record.statedir !== statedir) continue;
+		const before = infos.get(record.instance);
+		infos.set(record.instance, {info: infoOf(record), log: before?.log === 'made' ? 'made' : record.log});
+	}
+	for (const {info} of started) {
+		if (!infos.has(info.instance)) infos.set(info.instance, {info, log: 'new'});
+	}
+	const known = [...infos.values()].map(async ({info, log}) => ({
+		info,
+		log,
+		living: await livingOf(info),
+		unfinished: await unfinishedOf(info),
+	}));
+	return Promise.all(known);
+}
+
+/** The daemon and the brokers of an instance that are alive. */
+export async function livingOf({instance, rundir, size}: InstanceInfo): Promise<LivingProcess[]> {
+	const living: LivingProcess[] = [];
+	const daemon = await lockHolder(daemonLockName(instance));
+	if (daemon !== null) living.push({what: 'daemon', pid: daemon.pid});
+	for (let rank = 0; rank < size; rank += 1) {
+		const name = await readPidFile(brokerPidPath(rundir, rank));
+		if (name !== null && isNamedAlive(name)) living.push({what: `broker ${rank}`, pid: name.pid});
+	}
+	return living;
+}
+
+/** The instance's parts that are alive, or have tasks without an exit record. */
+export async function unfinishedOf(info: InstanceInfo): Promise<UnfinishedPart[]> {
+	const unfinished: UnfinishedPart[] = [];
+	for (let rank = 0; rank < info.size; rank += 1) {
+		const site = {...info, rank};
+		for (const entry of await entriesOf(rankDir(site))) {
+			const key = entry.isDirectory() ? parsePartDir(entry.name) : undefined;
+			if (key === undefined) continue;
+			const directory = join(rankDir(site), entry.name);
+			const part = await examinePart(directory, {key, rank, cgroup: `${rankCgroup(site)}/${entry.name}`});
+			if (part !== null) unfinished.push(part);
+		}
+	}
+	return unfinished;
+}
+
+/** The start records of the run directories that lie in `rundirs`. */
+async function startRecords(rundirs: string, warn: ScanOptions['warn']): Promise<StartRecord[]> {
+	const records: StartRecord[] = [];
+	for (const entry of await entriesOf(rundirs)) {
+		if (!entry.isDirectory()) continue;
+		try {
+			const record = await readStartRecord(join(rundirs, entry.name));
+			if (record !== null) records.push(record);
+		} catch (error) {
+			warn(`${asSystemError(error).toString()}; it is passed over`);
+		}
+	}
+	return records;
+}
+
+/** @throws {SystemError} EBADMSG when it is damaged. */
+export async function readStartRecord(rundir: string): Promise<StartRecord | null> {
+	const path = startRecordPath(rundir);
+	const text = await readSmallFile(path);
+	if (text === null) return null;
+	try {
+		const value = JSON.parse(text) as StartRecord;
+		return {...value, info: parseInstance(JSON.stringify(value.info), path)};
+	} catch (error) {
+		throw asSystemError(error, 'EBADMSG', path);
+	}
+}
+
+async function rankRecords(jobdir: string, warn: ScanOptions['warn']): Promise<RankRecord[]> {
+	const records: RankRecord[] = [];
+	for (const entry of await entriesOf(jobdir)) {
+		if (!entry.isDirectory()) continue;
+		const path = join(jobdir, entry.name, INSTANCE_FILE);
+		try {
+			const text = await readSmallFile(path);
+			if (text !== null && (await isOwn(path))) records.push(parseRankRecord(text, path));
+		} catch (error) {
+			warn(`${asSystemError(error).toString()}; it is passed over`);
+		}
+	}
+	return records;
+}
+
+function infoOf({rank: _rank, log: _log, ...info}: RankRecord): InstanceInfo {
+	return info;
+}
+
+/** Files of other users are ignored: they must not decide whether we may start. */
+async function isOwn(path: string): Promise<boolean> {
+	return (await stat(path)).uid === process.getuid?.();
+}
+
+/** What is in a directory; one that is missing is empty. */
+export async function entriesOf(path: string): Promise<Dirent[]> {
+	try {
+		return await readdir(path, {withFileTypes: true});
+	} catch (error) {
+		const {code} = error as NodeJS.ErrnoException;
+		if (code === 'ENOENT') return [];
+		throw asSystemError(error, 'EIO', `reading the directory ${path}`);
+	}
+}
+
+interface PartPlace {
+	readonly key: PartKey;
+	readonly rank: number;
+	readonly cgroup: string;
+}
+
+async function examinePart(
+	directory: string,
+	{key, rank, cgroup}: PartPlace,
+): Promise<UnfinishedPart | null> {
+	const specPath = join(directory, 'spec.json');
+	const text = await readSmallFile(specPath);
+	const spec = text === null ? null : readSpec(text, specPath);
+	const cgroups = [...new Set([cgroup, spec?.cgroup ?? cgroup])].filter(path => path.startsWith('/sys/'));
+	// A cgroup of the same name after a reboot holds something else.
+	const isAlive = (spec === null || spec.bootId === bootId()) && cgroups.some(isPopulated);
+	const head = {
+		job: `${encodeJobid(key.id, 'f58plain')} (${partName(key)})`,
+		attempt: key.attempt,
+		rank,
+		isAlive,
+	};
+	if (spec === null) {
+		// Nothing starts before its spec is there.
+		if (!isAlive) return null;
+		const sinceMs = (await stat(directory)).mtimeMs;
+		return {...head, pids: cgroups.flatMap(pidsOf), sinceMs};
+	}
+	const tasks = await Promise.all(spec.tasks.map(task => examineTask(directory, task)));
+	if (!isAlive && tasks.every(({isOver}) => isOver)) return null;
+	const starts = tasks.flatMap(({startMs}) => startMs ?? []);
+	const sinceMs = starts.length > 0 ? Math.min(...starts) : (await stat(specPath)).mtimeMs;
+	return {...head, pids: cgroups.flatMap(pidsOf), sinceMs};
+}
+
+function readSpec(text: string, path: string): StoredSpec | null {
+	try {
+		return decodeSpec(text, path);
+	} catch {
+		return null; // Damaged: the cgroup decides.
+	}
+}
+
+async function examineTask(
+	directory: string,
+	task: number,
+): Promise<{readonly isOver: boolean; readonly startMs: number | null}> {
+	const [claimText, exitText] = await Promise.all([
+		readSmallFile(join(directory, `claim.${task}`)),
+		readSmallFile(join(directory, `exit.${task}`)),
+	]);
+	const claim = claimText === null ? null : parseClaim(claimText);
+	const isOver = claim?.kind === 'void' || (exitText !== null && parseExit(exitText) !== null);
+	return {isOver, startMs: claim?.kind === 'claimed' ? (claim.task?.startMs ?? null) : null};
+}
+
+function pidsOf(cgroup: string): number[] {
+	return ['', '/payload', '/shim'].flatMap(below => pidsIn(`${cgroup}${below}`));
+}

@@ -1,0 +1,207 @@
+/**
+ * Goal: on a real file system the directories of instances are made, found again and kept apart.
+ * Method: starts on temporary directories, with job directories as the job shell writes them.
+ */
+import {mkdir, mkdtemp, readFile, rename, rm, stat, symlink, writeFile} from 'node:fs/promises';
+import {randomUUID} from 'node:crypto';
+import {tmpdir} from 'node:os';
+import {join} from 'node:path';
+import test, {type ExecutionContext} from 'ava';
+import {encodeSpec} from '../../../src/exec/launch-record.ts';
+import {daemonLockName, startRecordPath} from '../../../src/broker/daemon-protocol.ts';
+import type {InstanceInfo} from '../../../src/broker/instance.ts';
+import {
+	markLogMade,
+	readInstance,
+	readRankRecord,
+	withPreparedInstance,
+	type PreparedInstance,
+	type PrepareOptions,
+} from '../../../src/broker/real/instance-dirs.ts';
+import {takeLock} from '../../../src/broker/real/kernel-lock.ts';
+
+async function fixture(t: ExecutionContext) {
+	const root = await mkdtemp(join(tmpdir(), 'coppice-dirs-'));
+	t.teardown(async () => rm(root, {recursive: true, force: true}));
+	const warnings: string[] = [];
+	const start = async (change: Partial<PrepareOptions> = {}): Promise<PreparedInstance> =>
+		withPreparedInstance(
+			{
+				statedir: join(root, 'state'),
+				jobdir: join(root, 'jobs'),
+				rundir: null,
+				adopt: false,
+				size: 1,
+				topo: 'kary:32',
+				hostname: 'n1',
+				env: {HOME: root, XDG_RUNTIME_DIR: join(root, 'run')},
+				userid: 7,
+				nowMs: 1,
+				uuid: randomUUID,
+				warn: text => warnings.push(text),
+				...change,
+			},
+			async prepared => prepared,
+		);
+	return {root, start, warnings};
+}
+
+/** As the job shell leaves a part with one task. */
+async function makePart({jobdir, instance, cgroupBase}: InstanceInfo, exit: string): Promise<string> {
+	const directory = join(jobdir, `${instance}.0`, 'job-1234567.1');
+	await mkdir(directory, {recursive: true});
+	const spec = {
+		id: 1234567n,
+		attempt: 1,
+		argv: ['true'],
+		env: {},
+		cwd: '/',
+		tasks: [0],
+		durationMs: 0,
+		killTimeoutMs: 5000,
+		stdout: null,
+		stderr: null,
+		record: '{}',
+		bootId: 'of another boot',
+		cgroup: `${cgroupBase}/coppice-${instance}.0/job-1234567.1`,
+	};
+	await writeFile(join(directory, 'spec.json'), encodeSpec(spec));
+	await writeFile(join(directory, 'claim.0'), 'shim 99 1 x\ntask 100 2 1700000000000 3.5\n');
+	await writeFile(join(directory, 'exit.0'), exit);
+	return directory;
+}
+
+const unwritten = ' '.repeat(128);
+const written = 'exit 0 1700000000000 11 0 \n';
+
+test('a fresh start makes directories for its owner alone, and a copy of the record that outlives the state', async t => {
+	const {root, start} = await fixture(t);
+	const {info, isKnown} = await start();
+	t.false(isKnown);
+	t.is(info.rundir, join(root, 'run/coppice', info.instance));
+	for (const path of [info.rundir, info.statedir, info.jobdir]) t.is((await stat(path)).mode & 0o777, 0o700);
+	t.is((await readRankRecord(info, 0))?.log, 'new');
+	t.is(await readInstance(info.statedir), null); // The store takes it as the sign of a log.
+	await markLogMade(info, 0);
+	t.deepEqual(await readInstance(info.statedir), info);
+	t.is((await readRankRecord(info, 0))?.log, 'made');
+});
+
+test('later starts have the same id and directories, also without the options of the first', async t => {
+	const {start, root} = await fixture(t);
+	const {info: first} = await start({rundir: join(root, 'r')});
+	await markLogMade(first, 0);
+	const {info: second, isKnown} = await start({jobdir: null, size: 1});
+	t.deepEqual(second, first);
+	t.true(isKnown);
+});
+
+test('a start that was cut off before its log was made is taken up again', async t => {
+	const {start} = await fixture(t);
+	const {info: first} = await start();
+	const {info: second} = await start();
+	t.is(second.instance, first.instance);
+	t.is((await readRankRecord(second, 0))?.log, 'new');
+});
+
+test('a vanished state directory with unfinished jobs is refused, and taken over with --adopt', async t => {
+	const {start} = await fixture(t);
+	const {info} = await start();
+	await markLogMade(info, 0);
+	await makePart(info, unwritten);
+	await rm(info.statedir, {recursive: true});
+	const error = await t.throwsAsync(start(), {code: 'EEXIST'});
+	t.regex(error?.message ?? '', /1234567\.1.* on rank 0: ended without a record, since 2023-11-14T/);
+	await t.throwsAsync(stat(info.statedir), {code: 'ENOENT'}); // Nothing was made.
+	const adopted = await start({adopt: true});
+	t.is(adopted.info.instance, info.instance);
+	t.true(adopted.isAdopted);
+	t.is((await readRankRecord(info, 0))?.log, 'new');
+});
+
+test('the run directory tells of a vanished instance whose job directory was not the default', async t => {
+	const {start, root} = await fixture(t);
+	const {info} = await start();
+	await markLogMade(info, 0);
+	await makePart(info, unwritten);
+	const record = {version: 1, info, brokerCommand: [], daemonCommand: [], defaultLink: null};
+	await writeFile(startRecordPath(info.rundir), JSON.stringify(record));
+	await rm(info.statedir, {recursive: true});
+	await t.throwsAsync(start({jobdir: join(root, 'other-jobs')}), {code: 'EEXIST'});
+});
+
+test('a vanished state directory whose jobs are all over is a fresh start', async t => {
+	const {start} = await fixture(t);
+	const {info} = await start();
+	await markLogMade(info, 0);
+	await makePart(info, written);
+	await rm(info.statedir, {recursive: true});
+	const {info: next} = await start();
+	t.not(next.instance, info.instance);
+});
+
+test('an instance whose daemon lock is held is refused with its pid, also with --adopt', async t => {
+	const {start} = await fixture(t);
+	const {info} = await start();
+	const lock = await takeLock(daemonLockName(info.instance));
+	t.teardown(async () => lock?.release());
+	for (const adopt of [false, true]) {
+		await t.throwsAsync(start({adopt}), {
+			code: 'EBUSY',
+			message: new RegExp(`daemon \\(pid ${process.pid}\\)`),
+		});
+	}
+	await markLogMade(info, 0);
+	await t.throwsAsync(start(), {code: 'EBUSY', message: new RegExp(`daemon \\(pid ${process.pid}\\)`)});
+});
+
+test('two starts on one state directory at a time: the second is refused, by whatever path it comes', async t => {
+	const {start, root} = await fixture(t);
+	await mkdir(join(root, 'state'));
+	await symlink(join(root, 'state'), join(root, 'alias'));
+	const results = await Promise.allSettled([start(), start({statedir: join(root, 'alias')})]);
+	const refused = results.filter(result => result.status === 'rejected');
+	t.is(refused.length, 1);
+	t.is((refused[0]?.reason as {code?: string}).code, 'EBUSY');
+});
+
+test('a run directory of another instance, or with other files, is refused by name', async t => {
+	const {start, root} = await fixture(t);
+	const rundir = join(root, 'r');
+	const {info} = await start({rundir});
+	const record = {version: 1, info, brokerCommand: [], daemonCommand: [], defaultLink: null};
+	await writeFile(startRecordPath(rundir), JSON.stringify(record));
+	const other = join(root, 'state2');
+	await t.throwsAsync(start({statedir: other, rundir}), {code: 'EEXIST', message: new RegExp(info.instance)});
+	await mkdir(join(root, 'mine'));
+	await writeFile(join(root, 'mine/thesis.tex'), '');
+	await t.throwsAsync(start({statedir: other, rundir: join(root, 'mine')}), {
+		code: 'ENOTEMPTY',
+		message: /thesis\.tex/,
+	});
+	await t.throwsAsync(start({statedir: other, rundir: root}), {code: 'EINVAL', message: /holds the state/});
+});
+
+test('a moved state directory goes on, a copied one is refused', async t => {
+	const {start, root} = await fixture(t);
+	const {info} = await start();
+	await markLogMade(info, 0);
+	const moved = join(root, 'moved');
+	await rename(info.statedir, moved);
+	const next = await start({statedir: moved});
+	t.is(next.info.instance, info.instance);
+	t.is((await readInstance(moved))?.statedir, moved);
+	await mkdir(info.statedir);
+	await writeFile(join(info.statedir, 'instance.json'), await readFile(join(moved, 'instance.json')));
+	await t.throwsAsync(start(), {code: 'EEXIST', message: /is a copy of/});
+});
+
+test('a damaged record in a job directory is passed over with a word, one in the state directory is refused', async t => {
+	const {start, root, warnings} = await fixture(t);
+	await mkdir(join(root, 'jobs/x.0'), {recursive: true});
+	await writeFile(join(root, 'jobs/x.0/instance.json'), '{');
+	const {info} = await start();
+	t.regex(warnings.join('\n'), /jobs\/x\.0\/instance\.json: damaged/);
+	await writeFile(join(info.statedir, 'instance.json'), '{');
+	await t.throwsAsync(start(), {code: 'EBADMSG'});
+});
