@@ -1,0 +1,187 @@
+/**
+ * A broker's watch over the daemon that restarts it: it keeps a connection, and when that breaks, it brings a new
+ * daemon up, unless another broker is at it. Invariant: at most one process at a time starts a daemon (a lock that the
+ * kernel releases), and at most one daemon lives (another one); so N brokers make one.
+ */
+import {asSystemError, SystemError} from '../../formats/errno.ts';
+import {
+	daemonLockName,
+	daemonSocketPath,
+	starterLockName,
+	type FromDaemon,
+	type ToDaemon,
+} from '../daemon-protocol.ts';
+import type {DaemonContact} from '../running-broker.ts';
+import {readStartRecord} from './instance-scan.ts';
+import {lockHolder, takeLock} from './kernel-lock.ts';
+import {connectLines, type LineConnection} from './line-connection.ts';
+import {pause, settlesWithin} from './pause.ts';
+import {ownName} from './pid-file.ts';
+import {spawnDaemon} from './spawn-daemon.ts';
+
+export interface SuperviseOptions {
+	readonly instance: string;
+	readonly rundir: string;
+	readonly rank: number;
+	/** A line for people. */
+	readonly log: (text: string) => void;
+}
+
+export interface DaemonSupervision extends DaemonContact {
+	/** This process ends by itself: tells the daemon how, within 100 ms. */
+	exiting(exitCode: number, reason: string): Promise<void>;
+	/** Ends the watch. */
+	close(): void;
+}
+
+/** Begins to watch. The daemon may be there or not. */
+export function superviseDaemon(options: SuperviseOptions): DaemonSupervision {
+	return new Supervision(options);
+}
+
+const CONNECT_MS = 1000;
+const WELCOME_MS = 5000;
+/** A new daemon answers within this, or another attempt is made. */
+const STARTUP_MS = 10_000;
+const POLL_MS = 20;
+const RETRY_MS_MIN = 50;
+const RETRY_MS_MAX = 2000;
+const SHUTDOWN_TOLD_MS = 1000;
+const EXITING_TOLD_MS = 100;
+
+class Supervision implements DaemonSupervision {
+	readonly #options: SuperviseOptions;
+	#connection: LineConnection | null = null;
+	#pid: number | null = null;
+	#isStopping = false;
+	#isClosed = false;
+	#lastFailure = '';
+	/** Resolves at the next welcome. */
+	#welcomed: (() => void)[] = [];
+
+	constructor(options: SuperviseOptions) {
+		this.#options = options;
+		void this.#watch();
+	}
+
+	get pid(): number | null {
+		return this.#pid;
+	}
+
+	async shutdownAsked(): Promise<void> {
+		this.#isStopping = true;
+		await this.#tell({type: 'shutdown'}, SHUTDOWN_TOLD_MS);
+	}
+
+	async exiting(exitCode: number, reason: string): Promise<void> {
+		await this.#tell({type: 'exiting', exitCode, reason: reason.slice(0, 4096)}, EXITING_TOLD_MS);
+	}
+
+	close(): void {
+		this.#isClosed = true;
+		this.#connection?.close();
+	}
+
+	/** The daemon answers each of these with a welcome. */
+	async #tell(message: ToDaemon, timeoutMs: number): Promise<void> {
+		if (this.#connection === null) return;
+		const heard = this.#nextWelcome();
+		this.#connection.send(message);
+		await settlesWithin(heard, timeoutMs);
+	}
+
+	#nextWelcome(): Promise<void> {
+		return new Promise(resolve => this.#welcomed.push(resolve));
+	}
+
+	async #watch(): Promise<void> {
+		let failures = 0;
+		while (!this.#isClosed) {
+			try {
+				const {ended} = await this.#connect();
+				failures = 0;
+				this.#lastFailure = '';
+				await ended;
+			} catch (error) {
+				failures += 1;
+				this.#report(asSystemError(error).toString());
+			}
+			this.#connection = null;
+			this.#pid = null;
+			if (this.#isClosed || this.#isStopping) return;
+			// Jitter, so that the brokers of a host do not all reach for the lock at once.
+			await pause(Math.min(RETRY_MS_MIN * 2 ** Math.min(failures, 10), RETRY_MS_MAX) * Math.random());
+		}
+	}
+
+	#report(failure: string): void {
+		if (failure === this.#lastFailure) return;
+		this.#lastFailure = failure;
+		this.#options.log(`no daemon to restart this broker: ${failure}; trying again`);
+	}
+
+	/** Connects to the daemon that is there, or to a new one. `ended` resolves when the connection has ended. */
+	async #connect(): Promise<{readonly ended: Promise<void>}> {
+		const {rundir} = this.#options;
+		const path = daemonSocketPath(rundir);
+		const connection = (await connectOrNull(path)) ?? (await this.#bringUp(path));
+		const ended = new Promise<void>(resolve => (connection.onEnd = resolve));
+		connection.onMessage = value => this.#receive(value as FromDaemon);
+		this.#connection = connection;
+		const welcomed = this.#nextWelcome();
+		connection.send({type: 'hello', rank: this.#options.rank, isStopping: this.#isStopping, ...ownName()});
+		const isUp = await settlesWithin(Promise.race([welcomed, ended]), WELCOME_MS);
+		if (!isUp) {
+			connection.destroy();
+			throw new SystemError('ETIMEDOUT', `the daemon at ${path} did not answer within ${WELCOME_MS} ms`);
+		}
+		if (connection.isEnded) throw new SystemError('ECONNRESET', `the daemon at ${path} hung up`);
+		return {ended};
+	}
+
+	#receive(message: FromDaemon): void {
+		if (message.type !== 'welcome') return;
+		this.#pid = message.pid;
+		const waiting = this.#welcomed;
+		this.#welcomed = [];
+		for (const resolve of waiting) resolve();
+	}
+
+	async #bringUp(path: string): Promise<LineConnection> {
+		const {instance, rundir} = this.#options;
+		const starter = await takeLock(starterLockName(instance));
+		if (starter === null) throw new SystemError('EBUSY', 'another broker is starting one');
+		try {
+			if ((await lockHolder(daemonLockName(instance))) === null) {
+				const record = await readStartRecord(rundir);
+				if (record === null) throw new SystemError('ENOENT', `${rundir} does not say how to start one`);
+				const child = await spawnDaemon(record, {adoptsBrokers: true});
+				this.#options.log(`the daemon is gone; started another one, pid ${child.pid}`);
+			}
+			return await connectWithin(path, STARTUP_MS);
+		} finally {
+			await starter.release();
+		}
+	}
+}
+
+async function connectOrNull(path: string): Promise<LineConnection | null> {
+	try {
+		return await connectLines(path, CONNECT_MS);
+	} catch (error) {
+		const {code} = error as SystemError;
+		if (code === 'ENOENT' || code === 'ECONNREFUSED') return null;
+		throw error;
+	}
+}
+
+/** Connects to a daemon that is coming up. @throws {SystemError} ETIMEDOUT */
+export async function connectWithin(path: string, timeoutMs: number): Promise<LineConnection> {
+	const untilMs = performance.now() + timeoutMs;
+	while (performance.now() < untilMs) {
+		const connection = await connectOrNull(path);
+		if (connection !== null) return connection;
+		await pause(POLL_MS);
+	}
+	throw new SystemError('ETIMEDOUT', `no daemon listens at ${path} within ${timeoutMs} ms`);
+}
