@@ -1,0 +1,284 @@
+/**
+ * Brings an instance up: directories, daemon, and then the wait until its broker answers. Invariant: when this fails,
+ * what it started has been told to end; jobs are never touched.
+ */
+import {rm} from 'node:fs/promises';
+import {hostname} from 'node:os';
+import {fileURLToPath} from 'node:url';
+import {randomUUID} from 'node:crypto';
+import {asSystemError, SystemError} from '../../formats/errno.ts';
+import {
+	brokerLogPath,
+	brokersRecordPath,
+	daemonLockName,
+	daemonLogPath,
+	daemonSocketPath,
+	startRecordPath,
+	type BrokerStatus,
+	type FromDaemon,
+	type StartRecord,
+} from '../../broker/daemon-protocol.ts';
+import {localUri, type InstanceInfo} from '../../broker/instance.ts';
+import {withPreparedInstance, type PreparedInstance} from '../../broker/real/instance-dirs.ts';
+import {lockHolder} from '../../broker/real/kernel-lock.ts';
+import type {LineConnection} from '../../broker/real/line-connection.ts';
+import {pause, settlesWithin} from '../../broker/real/pause.ts';
+import {absoluteConf, readConfig} from '../../broker/real/read-config.ts';
+import {replaceSmallFile} from '../../broker/real/small-file.ts';
+import {spawnDaemon} from '../../broker/real/spawn-daemon.ts';
+import {connectWithin} from '../../broker/real/supervise-daemon.ts';
+import {lastLines} from './daemon-log.ts';
+import {defaultLinkFor} from './daemon-rundir.ts';
+
+export interface StartOptions {
+	/** As given, absolute; null: the default. */
+	readonly statedir: string | null;
+	readonly jobdir: string | null;
+	readonly rundir: string | null;
+	readonly adopt: boolean;
+	/** Overrides `tbon.topo`. */
+	readonly topo: string | null;
+	/** The values of `--conf`, in order. */
+	readonly confs: readonly string[];
+	/** The values of `-S`: `NAME=VALUE`. */
+	readonly attributes: readonly string[];
+	readonly env: Readonly<Record<string, string | undefined>>;
+	readonly cwd: string;
+	readonly warn: (text: string) => void;
+	/** The state of the broker that listens at a URI (`state-machine.get`). Rejects while nobody answers. */
+	readonly probe: (uri: string) => Promise<string>;
+	/** Gives up: whatever was started is told to end. */
+	readonly signal?: AbortSignal;
+	/** From now to the answer of the broker. Default 60 s. */
+	readonly timeoutMs?: number;
+	/** The program and arguments of a broker, of a daemon. Default: those of this installation. */
+	readonly brokerCommand?: readonly string[];
+	readonly daemonCommand?: readonly string[];
+}
+
+export interface StartedInstance {
+	readonly info: InstanceInfo;
+	readonly uri: string;
+	/** `run` or `safe`. */
+	readonly state: string;
+}
+
+export const START_TIMEOUT_MS = 60_000;
+
+/**
+ * Starts an instance on fresh or used directories; resolves when its broker serves clients.
+ *
+ * @throws {SystemError} as `withPreparedInstance` (refusals, EBUSY with uri and pids when it runs already), EINVAL for
+ * the configuration; ETIMEDOUT, ECONNABORTED with the last lines of the broker's log when it does not come up.
+ */
+export async function startInstance(options: StartOptions): Promise<StartedInstance> {
+	const untilMs = performance.now() + (options.timeoutMs ?? START_TIMEOUT_MS);
+	const confs = options.confs.map(conf => absoluteConf(conf, options.cwd));
+	const config = await readConfig(confs);
+	const userid = process.getuid!();
+	const {info} = await withPreparedInstance(
+		{
+			...options,
+			size: 1,
+			topo: options.topo ?? config.tbon.topo,
+			hostname: hostname(),
+			userid,
+			nowMs: Date.now(),
+			uuid: randomUUID,
+		},
+		async prepared => {
+			if (prepared.isAdopted) {
+				options.warn(
+					`instance ${prepared.info.instance} is taken over; its state begins anew, its jobs go on`,
+				);
+			}
+			await bringDaemonUp(prepared, {...options, confs, userid});
+			return prepared;
+		},
+	);
+	try {
+		const state = await waitUntilUp(info, {...options, untilMs});
+		return {info, uri: localUri(info.rundir, 0), state};
+	} catch (error) {
+		await stopDaemon(info);
+		throw error;
+	}
+}
+
+/**
+ * Tells the daemon to end with its brokers, by SIGTERM: jobs go on. Waits for it.
+ *
+ * @throws {SystemError} ETIMEDOUT with its pid when it does not end.
+ */
+export async function stopDaemon(info: InstanceInfo): Promise<void> {
+	const connection = await connectWithin(daemonSocketPath(info.rundir), CONNECT_MS).catch(() => null);
+	connection?.send({type: 'stop'});
+	await awaitDaemonEnd(info, STOP_TIMEOUT_MS);
+	connection?.destroy();
+}
+
+/** Waits until the instance has no daemon. @throws {SystemError} ETIMEDOUT with its pid. */
+export async function awaitDaemonEnd(info: InstanceInfo, timeoutMs: number): Promise<void> {
+	const untilMs = performance.now() + timeoutMs;
+	for (;;) {
+		const holder = await lockHolder(daemonLockName(info.instance));
+		if (holder === null) return;
+		if (performance.now() > untilMs) {
+			const who = `daemon (pid ${holder.pid ?? 'unknown'}) of instance ${info.instance}`;
+			throw new SystemError('ETIMEDOUT', `the ${who} did not end within ${timeoutMs / 1000} s`);
+		}
+		await pause(POLL_MS);
+	}
+}
+
+const CONNECT_MS = 1000;
+const DAEMON_UP_MS = 15_000;
+const STOP_TIMEOUT_MS = 20_000;
+const POLL_MS = 25;
+const STATUS_MS = 2000;
+/** A broker that panics so often in a row does not come up. */
+const PANICS_MAX = 5;
+const TAIL_LINES = 15;
+/** So many attempts of CONNECT_MS each; a daemon that was killed is brought back sooner. */
+const MISSES_MAX = 5;
+
+async function bringDaemonUp(
+	{info, isDefault}: PreparedInstance,
+	options: StartOptions & {readonly userid: number},
+): Promise<void> {
+	const {confs, attributes, userid} = options;
+	const root = fileURLToPath(new URL('../../../..', import.meta.url));
+	const brokerCommand = options.brokerCommand ?? [process.execPath, `${root}bin/coppice`, 'broker'];
+	const daemonMain = fileURLToPath(new URL('./daemon-main.js', import.meta.url));
+	const record: StartRecord = {
+		version: 1,
+		info,
+		brokerCommand: [
+			...brokerCommand,
+			...['--instance', info.instance, '--statedir', info.statedir],
+			...['--jobdir', info.jobdir, '--rundir', info.rundir, '--daemon'],
+			...confs.flatMap(conf => ['--conf', conf]),
+			...attributes.flatMap(attribute => ['-S', attribute]),
+		],
+		daemonCommand: options.daemonCommand ?? [process.execPath, daemonMain],
+		defaultLink: defaultLinkFor(isDefault, userid),
+	};
+	await replaceSmallFile(startRecordPath(info.rundir), `${JSON.stringify(record, null, 2)}\n`);
+	// Of an earlier life, and nothing of that is alive.
+	await rm(brokersRecordPath(info.rundir), {force: true});
+	const child = await spawnDaemon(record, {adoptsBrokers: false});
+	const ended = new Promise<never>((_, reject) => {
+		child.once('exit', (code, signal) => {
+			const tail = lastLines(daemonLogPath(info.rundir), TAIL_LINES);
+			reject(failure('ECONNABORTED', `the daemon ended by ${signal ?? `exit status ${code}`}`, tail));
+		});
+	});
+	ended.catch(() => undefined); // Later ends are seen by other means.
+	const connection = await Promise.race([connectWithin(daemonSocketPath(info.rundir), DAEMON_UP_MS), ended]);
+	connection.close();
+}
+
+interface WaitOptions extends Pick<StartOptions, 'probe' | 'signal' | 'timeoutMs'> {
+	readonly untilMs: number;
+}
+
+async function waitUntilUp(
+	info: InstanceInfo,
+	{probe, signal, untilMs, timeoutMs}: WaitOptions,
+): Promise<string> {
+	const uri = localUri(info.rundir, 0);
+	const daemon = new DaemonWatch(info);
+	let last: string;
+	try {
+		for (;;) {
+			const status = await daemon.ask();
+			if (status !== null) throwIfHopeless(info, status);
+			try {
+				const state = await probe(uri);
+				if (state === 'run' || state === 'safe') return state;
+				last = `it is in state '${state}'`;
+			} catch (error) {
+				last = asSystemError(error).toString();
+			}
+			if (signal?.aborted === true)
+				throw new SystemError('ECANCELED', 'interrupted while the instance came up');
+			if (performance.now() > untilMs) {
+				const seconds = (timeoutMs ?? START_TIMEOUT_MS) / 1000;
+				const what = `rank 0 (${info.hostname}) is not up within ${seconds} s: ${last}`;
+				throw failure('ETIMEDOUT', what, lastLines(brokerLogPath(info.rundir, 0), TAIL_LINES));
+			}
+			await pause(POLL_MS);
+		}
+	} finally {
+		daemon.close();
+	}
+}
+
+function throwIfHopeless(info: InstanceInfo, {refusal, panics, lastEnd, rank}: BrokerStatus): void {
+	const who = `rank ${rank} (${info.hostname})`;
+	if (refusal !== null) throw new SystemError('ECONNABORTED', `${who} refuses to run: ${refusal}`);
+	if (panics < PANICS_MAX) return;
+	const tail = lastLines(brokerLogPath(info.rundir, rank), TAIL_LINES);
+	throw failure('ECONNABORTED', `${who} ended ${panics} times in a row, at last by ${lastEnd}`, tail);
+}
+
+function failure(code: 'ETIMEDOUT' | 'ECONNABORTED', what: string, tail: readonly string[]): SystemError {
+	const lines =
+		tail.length === 0
+			? '; its log is empty'
+			: `; the end of its log:\n${tail.map(line => `  ${line}`).join('\n')}`;
+	return new SystemError(code, `${what}${lines}`);
+}
+
+/** What the daemon says about rank 0, over a connection that is made again when the daemon is replaced. */
+class DaemonWatch {
+	readonly #info: InstanceInfo;
+	#misses = 0;
+	#connection: LineConnection | null = null;
+	#last: BrokerStatus | null = null;
+
+	constructor(info: InstanceInfo) {
+		this.#info = info;
+	}
+
+	/**
+	 * The newest status, or null when there was none so far.
+	 * @throws {SystemError} ECONNABORTED when the daemon is gone for good.
+	 */
+	async ask(): Promise<BrokerStatus | null> {
+		this.#connection ??= await this.#connect();
+		if (this.#connection === null) {
+			this.#misses += 1;
+			const isDecided = this.#last !== null && this.#last.refusal !== null;
+			if (isDecided || this.#misses < MISSES_MAX) return this.#last;
+			const tail = lastLines(daemonLogPath(this.#info.rundir), TAIL_LINES);
+			throw failure('ECONNABORTED', 'the daemon is gone, and nobody brings it back', tail);
+		}
+		this.#misses = 0;
+		const answered = new Promise<void>(resolve => (this.#answered = resolve));
+		this.#connection.send({type: 'status'});
+		await settlesWithin(answered, STATUS_MS);
+		return this.#last;
+	}
+
+	close(): void {
+		this.#connection?.close();
+	}
+
+	#answered: () => void = () => {};
+
+	async #connect(): Promise<LineConnection | null> {
+		const connection = await connectWithin(daemonSocketPath(this.#info.rundir), CONNECT_MS).catch(() => null);
+		if (connection === null) return null;
+		connection.onMessage = value => {
+			const message = value as FromDaemon;
+			if (message.type === 'status') this.#last = message.brokers[0] ?? null;
+			this.#answered();
+		};
+		connection.onEnd = () => {
+			this.#connection = null;
+			this.#answered();
+		};
+		return connection;
+	}
+}

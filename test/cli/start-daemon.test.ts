@@ -1,0 +1,163 @@
+/**
+ * Goal: whatever of daemon and broker is killed comes back, once, and what was asked to end does not.
+ * Method: real daemons with fake brokers; each test kills by pid and watches what the instance does about it.
+ */
+import {readFile, rm, stat, writeFile} from 'node:fs/promises';
+import {join} from 'node:path';
+import test from 'ava';
+import {brokersRecordPath, startRecordPath, type StartRecord} from '../../src/broker/daemon-protocol.ts';
+import {spawnDaemon} from '../../src/broker/real/spawn-daemon.ts';
+import {shutDown} from '../../src/cli/real/start-command.ts';
+import {call, clock, makeFixture, transport, until} from './start-fixture.ts';
+
+test('a broker that was killed comes back at once, by SIGKILL as by SIGTERM', async t => {
+	const {start, brokerPid, daemonPid, kill, isAlive} = await makeFixture(t);
+	const {uri} = await start();
+	const daemon = await daemonPid();
+	for (const signal of ['SIGKILL', 'SIGTERM', 'SIGKILL'] as const) {
+		const before = await brokerPid();
+		kill(before, signal);
+		await until(`another broker after ${signal}`, async () => (await brokerPid()) !== before);
+		await until('it answers', async () => call(uri, 'state-machine.get').catch(() => null));
+		t.false(isAlive(before));
+	}
+	t.is(await daemonPid(), daemon);
+	await until('it knows its daemon', async () => {
+		return (await call(uri, 'attr.get', {name: 'daemon.pid'}))['value'] === String(daemon);
+	});
+});
+
+test('a broker that panics backs off; one that refuses is not started again, and says why', async t => {
+	const {start, setMode, lives} = await makeFixture(t);
+	await setMode('exit:1');
+	const startMs = performance.now();
+	await t.throwsAsync(start(), {
+		code: 'ECONNABORTED',
+		message: /rank 0 .* ended 5 times in a row, at last by exit status 1/,
+	});
+	// 100 + 200 + 400 + 800 ms, each less up to a half for jitter.
+	t.true(performance.now() - startMs > 750);
+	t.is((await lives()).length, 5);
+	await setMode('refuse');
+	await t.throwsAsync(start(), {code: 'ECONNABORTED', message: /refuses to run: EINVAL: told to refuse/});
+	t.is((await lives()).length, 6);
+	await setMode('');
+	await t.notThrowsAsync(start());
+});
+
+test('an unhandled rejection is a panic: it is logged with its stack, and the broker comes back', async t => {
+	const {start, setMode, lives, brokerPid, rundir} = await makeFixture(t);
+	await start();
+	await setMode('throw');
+	process.kill(await brokerPid(), 'SIGKILL');
+	await until('three lives', async () => (await lives()).length >= 3);
+	await setMode('');
+	const log = await readFile(join(rundir, 'broker-0.log'), 'utf8');
+	t.regex(log, /panic: Error: told to throw\n\s+at /);
+});
+
+test('a daemon that was killed is replaced, and the new one adopts the very same broker and restarts it', async t => {
+	const {start, brokerPid, daemonPid, kill, lives} = await makeFixture(t);
+	const {uri} = await start();
+	const [broker, daemon] = [await brokerPid(), await daemonPid()];
+	kill(daemon, 'SIGKILL');
+	const successor = await daemonPid();
+	t.not(successor, daemon);
+	t.is(await brokerPid(), broker);
+	await until('the broker knows it', async () => {
+		const {value} = await call(uri, 'attr.get', {name: 'daemon.pid'});
+		return value === String(successor);
+	});
+	kill(broker, 'SIGKILL');
+	await until('another broker', async () => (await lives()).length === 2);
+	t.not(await brokerPid(), broker);
+	t.is(await daemonPid(), successor);
+});
+
+test('five daemons that race end as one', async t => {
+	const {start, daemonPid, brokerPid, kill, lives, rundir} = await makeFixture(t);
+	await start();
+	const broker = await brokerPid();
+	const record = JSON.parse(await readFile(startRecordPath(rundir), 'utf8')) as StartRecord;
+	kill(await daemonPid(), 'SIGKILL');
+	const racers = await Promise.all(Array.from({length: 5}, () => spawnDaemon(record, {adoptsBrokers: true})));
+	await until(
+		'all but one have ended',
+		async () => racers.filter(({exitCode}) => exitCode === null).length <= 1,
+	);
+	const winner = await daemonPid();
+	const losers = racers.filter(({pid}) => pid !== winner);
+	t.true(losers.length >= 4 && losers.every(({exitCode}) => exitCode === 0));
+	t.is(await brokerPid(), broker);
+	t.deepEqual(await lives(), [broker]);
+});
+
+test('daemon and broker killed together are recovered by the next start, as the same instance', async t => {
+	const {start, brokerPid, daemonPid, kill, isAlive} = await makeFixture(t);
+	const first = await start();
+	const [broker, daemon] = [await brokerPid(), await daemonPid()];
+	kill(daemon, 'SIGSTOP'); // So that it restarts nothing in between.
+	kill(broker, 'SIGKILL');
+	kill(daemon, 'SIGKILL');
+	await until('both are gone', async () => !isAlive(broker) && !isAlive(daemon));
+	const second = await start();
+	t.is(second.info.instance, first.info.instance);
+	t.is(second.uri, first.uri);
+});
+
+test('a second start is refused with uri and pid of the first', async t => {
+	const {start, daemonPid} = await makeFixture(t);
+	const {uri} = await start();
+	const message = new RegExp(`already running: daemon \\(pid ${await daemonPid()}\\).*${uri}`);
+	await t.throwsAsync(start(), {code: 'EBUSY', message});
+});
+
+for (const killsDaemon of [false, true]) {
+	const when = killsDaemon ? ' after the daemon was killed too' : '';
+	test(`shutdown leaves no process and no run directory${when}`, async t => {
+		const {start, rundir, brokerPid, daemonPid, isAlive, kill, warnings} = await makeFixture(t);
+		const started = await start();
+		const pids = [await brokerPid(), await daemonPid()];
+		if (killsDaemon) {
+			kill(pids[1]!, 'SIGKILL');
+			pids.push(await daemonPid());
+		}
+		await shutDown(started, {clock, transport, warn: text => warnings.push(text)});
+		await until('all are gone', async () => !pids.some(isAlive));
+		t.deepEqual(warnings, []);
+		await t.throwsAsync(stat(rundir), {code: 'ENOENT'});
+	});
+}
+
+test('a state directory that vanishes under a running instance is never begun anew', async t => {
+	const {start, kill, brokerPid, daemonPid, isAlive, lives, rundir} = await makeFixture(t);
+	const {info} = await start();
+	const [broker, daemon] = [await brokerPid(), await daemonPid()];
+	await rm(info.statedir, {recursive: true});
+	kill(broker, 'SIGKILL');
+	await until('the daemon gives up', async () => !isAlive(daemon));
+	t.deepEqual(await lives(), [broker]);
+	const log = await readFile(join(rundir, 'daemon.log'), 'utf8');
+	t.regex(log, /ENOENT: .* has neither instance\.json nor a log, but the instance .* had one/);
+});
+
+test('a broker that never answers is named, and ended', async t => {
+	const {start, setMode, lives, isAlive} = await makeFixture(t);
+	await setMode('hang');
+	await t.throwsAsync(start({timeoutMs: 1500}), {
+		code: 'ETIMEDOUT',
+		message: /rank 0 \(.*\) is not up within 1\.5 s: E/,
+	});
+	for (const pid of await lives()) t.false(isAlive(pid));
+});
+
+test('a damaged record of brokers is no obstacle to a new daemon', async t => {
+	const {start, brokerPid, daemonPid, kill, rundir} = await makeFixture(t);
+	await start();
+	const broker = await brokerPid();
+	const daemon = await daemonPid();
+	await writeFile(brokersRecordPath(rundir), '{"brokers"');
+	kill(daemon, 'SIGKILL');
+	t.not(await daemonPid(), daemon);
+	t.is(await brokerPid(), broker);
+});
