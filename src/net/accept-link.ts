@@ -16,7 +16,12 @@ import type {RpcSession, SessionChannel} from './rpc-session.ts';
 export function acceptLink(link: Link, open: (channel: SessionChannel) => RpcSession): RpcSession {
 	const session = open({
 		peer: link.peer,
-		send: response => link.send(encodeMessage(response)),
+		send: response => {
+			const keepsUp = link.send(encodeMessage(response));
+			// Who does not take responses gets to make no further requests, or they would pile up here.
+			if (!keepsUp) link.pause();
+			return keepsUp;
+		},
 	});
 	link.onFrame = frame => {
 		let message: Message;
@@ -32,7 +37,10 @@ export function acceptLink(link: Link, open: (channel: SessionChannel) => RpcSes
 		}
 		// Responses, events and other controls have no meaning from a client, and do no harm.
 	};
-	link.onDrain = () => session.drained();
+	link.onDrain = () => {
+		link.resume();
+		session.drained();
+	};
 	link.onEnd = end => session.ended(end);
 	return session;
 }

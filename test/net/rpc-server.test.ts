@@ -5,6 +5,7 @@ import {errnumOf, SystemError} from '../../src/formats/errno.ts';
 import {
 	CONTROL_GOODBYE,
 	decodeMessage,
+	encodeMessage,
 	RPC_PENDING_MAX,
 	type Control,
 	type Request,
@@ -413,6 +414,27 @@ test('a peer that breaks the protocol is told so, and loses its link', t => {
 	t.is(goodbye.status, errnumOf('EPROTO'));
 	t.is(closed[0]!.code, 'EPROTO');
 	t.regex(closed[0]!.message, /version is cut off/);
+});
+
+test('a client that does not take its responses is not read until it does', t => {
+	const registry = new ServiceRegistry();
+	registry.register('svc.op', request => request.respond());
+	const server = new RpcServer({registry, clock: new ManualClock()});
+	const {link, sent} = fakeLink();
+	const calls: string[] = [];
+	link.send = frame => {
+		sent.push(Buffer.from(frame));
+		return sent.length !== 2;
+	};
+	link.pause = () => calls.push('pause');
+	link.resume = () => calls.push('resume');
+	server.accept(link);
+	link.onFrame(encodeMessage(REQUEST));
+	t.deepEqual(calls, []);
+	link.onFrame(encodeMessage(REQUEST));
+	t.deepEqual(calls, ['pause']);
+	link.onDrain();
+	t.deepEqual(calls, ['pause', 'resume']);
 });
 
 test('beyond LINKS_MAX a link is refused with a reason', t => {
