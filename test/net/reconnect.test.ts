@@ -270,6 +270,26 @@ test('a resumable stream loses and doubles nothing over restarts', async t => {
 	t.true(requests.length >= 2);
 });
 
+test('a stream on which nothing comes for long outlives any number of restarts', async t => {
+	const {client, start, clock, settle, kill} = world(t);
+	const watch = (registry: ServiceRegistry) =>
+		registry.register('log.watch', () => {}, {streaming: 'always'});
+	await start(watch);
+	const line = client.resumableStream('log.watch', () => null).next();
+	for (let life = 0; life < 3; life++) {
+		await clock.advance(100_000);
+		kill();
+		await clock.advance(500);
+		await start(watch);
+	}
+	await clock.advance(100_000);
+	kill();
+	await start(registry =>
+		registry.register('log.watch', request => void request.respondStream('at last'), {streaming: 'always'}),
+	);
+	t.deepEqual(await value(settle(line)), {value: 'at last', done: false});
+});
+
 test('leaving a resumable stream cancels it, and an error of the service ends it', async t => {
 	const {client, start, clock, settle} = world(t);
 	let request: RpcRequest | undefined;

@@ -281,6 +281,7 @@ test('a stream can be bounded in time, as a whole and between values', async t =
 	request!.respondStream(1);
 	t.deepEqual(await idle.next(), {value: 1, done: false});
 	await pair.clock.advance(40);
+	t.false(request!.isCanceled); // The value gave it another 50 ms.
 	const idleEnd = t.throwsAsync(idle.next(), {
 		code: 'ETIMEDOUT',
 		message: 'log.watch of the server: nothing came within 50 ms',

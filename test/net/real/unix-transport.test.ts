@@ -1,5 +1,6 @@
 /** Goal: the unix transport keeps the contract, and treats socket files as it says. */
 import {fork} from 'node:child_process';
+import {createHash} from 'node:crypto';
 import {once} from 'node:events';
 import {chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync} from 'node:fs';
 import {connect, createServer, type Socket} from 'node:net';
@@ -69,6 +70,16 @@ test.serial('of several processes that find a dead socket, exactly one gets it',
 	for (const {reason} of refused) t.is((reason as {code: string}).code, 'EADDRINUSE');
 	const link = await new UnixTransport().connect(`local://${path}`, {timeoutMs: 1000});
 	link.destroy();
+});
+
+test.serial('while one process takes a dead socket over, another one is refused', async t => {
+	const path = `${directoryOf(t)}/socket`;
+	await leaveDeadSocket(path);
+	const name = createHash('sha256').update(path).digest('hex').slice(0, 32);
+	const lock = createServer();
+	await new Promise<void>(resolve => lock.listen(`\0coppice-listen-${name}`, resolve));
+	t.teardown(() => lock.close());
+	await t.throwsAsync(serve(t, path), {code: 'EADDRINUSE', message: /another process is about to listen/});
 });
 
 test.serial('a file that is no socket is never removed', async t => {
