@@ -1,0 +1,112 @@
+/**
+ * Everything that a command may touch. `World` is the process around it (src/cli/real makes the real one); `CliContext`
+ * adds what the global options say, and the connection to the broker.
+ */
+import type {Clock} from '../ports/clock.ts';
+import type {Random} from '../ports/random.ts';
+import type {Transport} from '../ports/transport.ts';
+import {BrokerSession, type PatienceOptions} from './broker-session.ts';
+
+export interface Sink {
+	/** Resolves when more may be written. */
+	write(chunk: string | Uint8Array): Promise<void>;
+	readonly isTerminal: boolean;
+	/** Of the terminal; 80 when it is none. */
+	readonly columns: number;
+}
+
+export type SignalName = 'SIGINT' | 'SIGTERM' | 'SIGTSTP';
+
+export interface World {
+	readonly env: Readonly<Record<string, string | undefined>>;
+	readonly cwd: string;
+	readonly userid: number;
+	readonly version: string;
+	readonly clock: Clock;
+	readonly random: Random;
+	readonly transport: Transport;
+	readonly stdout: Sink;
+	readonly stderr: Sink;
+	/** The text of a file; rejects with a `SystemError` that names it. */
+	readFile(path: string): Promise<string>;
+	/** All of standard input. */
+	readInput(): Promise<string>;
+	/** Lines that a person types, with a prompt and a history; ends at end of file. */
+	readLines(prompt: string): AsyncIterable<string>;
+	/** Whether anything is at `path`. */
+	exists(path: string): Promise<boolean>;
+	/** What tells a process from a later one with its pid; null: it is gone, or dead. */
+	processStart(pid: number): Promise<string | null>;
+	/** Handles a signal instead of its default; the function returned ends that. */
+	onSignal(name: SignalName, handle: () => void): () => void;
+	/** The name of a user, or the id as text. */
+	usernameOf(userid: number): string;
+	/** The id of a user given by name or number, or undefined. */
+	useridOf(name: string): number | undefined;
+	/** Minutes that local time is ahead of UTC at a moment (epoch seconds). */
+	utcOffsetMinutes(epochS: number): number;
+}
+
+export interface CliContextOptions {
+	readonly commandName: string;
+	readonly uri: string;
+	readonly isVerbose: boolean;
+	/** Shared with another context, which closes them. */
+	readonly sessions?: BrokerSession[];
+}
+
+export class CliContext {
+	readonly world: World;
+	/** For messages: `job attach`. */
+	readonly commandName: string;
+	readonly uri: string;
+	readonly isVerbose: boolean;
+	readonly #sessions: BrokerSession[];
+
+	constructor(world: World, {commandName, uri, isVerbose, sessions = []}: CliContextOptions) {
+		this.#sessions = sessions;
+		this.world = world;
+		this.commandName = commandName;
+		this.uri = uri;
+		this.isVerbose = isVerbose;
+	}
+
+	/** The same context, more talkative. */
+	verbose(): CliContext {
+		return new CliContext(this.world, {...this, isVerbose: true, sessions: this.#sessions});
+	}
+
+	get env(): World['env'] {
+		return this.world.env;
+	}
+
+	get clock(): Clock {
+		return this.world.clock;
+	}
+
+	/** A session with the broker; it connects when it is first used. `close` ends it. */
+	session(patience: PatienceOptions = {}): BrokerSession {
+		const session = new BrokerSession({
+			...this.world,
+			uri: this.uri,
+			...patience,
+			onNotice: text => (this.isVerbose ? this.warn(text) : Promise.resolve()),
+		});
+		this.#sessions.push(session);
+		return session;
+	}
+
+	/** What was asked for. */
+	print(text: string | Uint8Array): Promise<void> {
+		return this.world.stdout.write(text);
+	}
+
+	/** One line on stderr: `coppice SUBCOMMAND: text`. */
+	warn(text: string): Promise<void> {
+		return this.world.stderr.write(`coppice ${this.commandName}: ${text}\n`);
+	}
+
+	close(): void {
+		for (const session of this.#sessions) session.close();
+	}
+}
