@@ -1,0 +1,140 @@
+/** The options that `submit` and `run` share, as data: what a job asks for, before it is a jobspec. */
+import type {Argv} from 'yargs';
+import type {ParsedArguments} from '../command.ts';
+import {UsageError} from '../command-error.ts';
+import {
+	flagOption,
+	integerOption,
+	parseDuration,
+	parseInteger,
+	textOption,
+	textOptions,
+} from '../option-value.ts';
+
+export const URGENCY_DEFAULT = 16;
+export const URGENCY_MAX = 31;
+/** Bits of `flags` of job-ingest.submit. */
+export const SUBMIT_FLAGS: Readonly<Record<string, number>> = {debug: 2, waitable: 4, novalidate: 8};
+
+/** The order among the three decides, so that they are one list. */
+export const SUBMISSION_REWRITES = {
+	'env-remove': (pattern: string) => `--env=-${pattern}`,
+	'env-file': (path: string) => `--env=^${path}`,
+};
+
+/** Declares the shared options. */
+export function withSubmissionOptions(yargs: Argv): Argv {
+	const text = (name: string, describe: string, alias?: string) =>
+		yargs.option(name, {type: 'string', describe, ...(alias === undefined ? {} : {alias})});
+	const list = (name: string, describe: string, alias?: string) =>
+		yargs.option(name, {type: 'string', array: true, describe, ...(alias === undefined ? {} : {alias})});
+	const flag = (name: string, describe: string, alias?: string) =>
+		yargs.option(name, {type: 'boolean', describe, ...(alias === undefined ? {} : {alias})});
+	text('nodes', 'nodes to spread the tasks over', 'N');
+	text('ntasks', 'tasks; default 1, or one a node', 'n');
+	text('cores-per-task', 'cores of each task; default 1', 'c');
+	text('gpus-per-task', 'gpus of each task; default 0', 'g');
+	flag('exclusive', 'whole nodes, shared with no other job', 'x');
+	text('time-limit', 'minutes, or a duration such as 90s, 1.5h', 't');
+	text('queue', 'the queue', 'q');
+	text('job-name', "the job's name; default: that of the program");
+	text('urgency', '0 to 31, hold, default (16) or expedite');
+	list('flags', 'debug, waitable, novalidate');
+	text('input', 'not available yet');
+	text('output', 'file for standard output, {{id}} is replaced');
+	text('error', 'file for standard error');
+	flag('unbuffered', 'pass output on as it comes', 'u');
+	flag('label-io', 'put the rank of its task before each line of output', 'l');
+	list('env', 'VAR=VAL, -PATTERN, ^FILE or PATTERN');
+	list('env-remove', 'as --env=-PATTERN');
+	list('env-file', 'as --env=^FILE');
+	text('cwd', 'working directory; default: the current one');
+	list('setopt', 'shell option KEY[=VALUE]', 'o');
+	list('setattr', 'attribute KEY[=VALUE] below system, or with a leading . below attributes', 'S');
+	flag('dry-run', 'print the jobspec and submit nothing');
+	flag('verbose', 'say what happens, on stderr', 'v');
+	text('request-id', 'the same id again gives the same job, never a second one');
+	text('reconnect-timeout', 'how long to bear an instance out of reach; default 5m');
+	return yargs;
+}
+
+/** What the options say, checked one by one. */
+export interface SubmissionOptions {
+	readonly nnodes?: number;
+	readonly ntasks?: number;
+	readonly coresPerTask?: number;
+	readonly gpusPerTask?: number;
+	readonly exclusive: boolean;
+	/** Seconds; 0: none. */
+	readonly durationS: number;
+	readonly queue?: string;
+	readonly name?: string;
+	readonly urgency: number;
+	readonly flags: number;
+	readonly output?: string;
+	readonly error?: string;
+	readonly isUnbuffered: boolean;
+	readonly isLabeled: boolean;
+	readonly envRules: readonly string[];
+	readonly cwd?: string;
+	readonly shellOptions: readonly string[];
+	readonly attributes: readonly string[];
+	readonly requestId?: string;
+}
+
+/** @throws {UsageError} naming the option. */
+export function readSubmissionOptions(argv: ParsedArguments): SubmissionOptions {
+	if (textOption(argv, 'input') !== undefined) throw new UsageError('option --input is not available yet');
+	const limit = textOption(argv, 'time-limit');
+	const optional = {
+		nnodes: integerOption(argv, 'nodes', {min: 1}),
+		ntasks: integerOption(argv, 'ntasks', {min: 1}),
+		coresPerTask: integerOption(argv, 'cores-per-task', {min: 1}),
+		gpusPerTask: integerOption(argv, 'gpus-per-task', {min: 0}),
+		queue: textOption(argv, 'queue'),
+		name: textOption(argv, 'job-name'),
+		output: textOption(argv, 'output'),
+		error: textOption(argv, 'error'),
+		cwd: textOption(argv, 'cwd'),
+		requestId: textOption(argv, 'request-id'),
+	};
+	return {
+		...(Object.fromEntries(
+			Object.entries(optional).filter(([, value]) => value !== undefined),
+		) as Partial<SubmissionOptions>),
+		exclusive: flagOption(argv, 'exclusive'),
+		durationS: limit === undefined ? 0 : parseTimeLimit(limit),
+		urgency: parseUrgency(textOption(argv, 'urgency') ?? 'default'),
+		flags: parseFlags(textOptions(argv, 'flags')),
+		isUnbuffered: flagOption(argv, 'unbuffered'),
+		isLabeled: flagOption(argv, 'label-io'),
+		envRules: textOptions(argv, 'env'),
+		shellOptions: textOptions(argv, 'setopt'),
+		attributes: textOptions(argv, 'setattr'),
+	};
+}
+
+/** `hold`, `default`, `expedite` in any case, or a number. @throws {UsageError} */
+export function parseUrgency(text: string): number {
+	const named: Readonly<Record<string, number>> = {hold: 0, default: URGENCY_DEFAULT, expedite: URGENCY_MAX};
+	return named[text.toLowerCase()] ?? parseInteger(text, {min: 0, max: URGENCY_MAX, what: 'urgency'});
+}
+
+/** Seconds of a time limit: a bare number is minutes; `inf` is none, as 0 is. */
+function parseTimeLimit(text: string): number {
+	const bare = /^([0-9]+\.?[0-9]*|\.[0-9]+)$/.test(text);
+	const seconds = parseDuration(bare ? `${text}m` : text, 'option --time-limit');
+	return seconds === Infinity ? 0 : seconds;
+}
+
+function parseFlags(lists: readonly string[]): number {
+	let flags = 0;
+	for (const name of lists.flatMap(list => list.split(','))) {
+		const bit = Object.hasOwn(SUBMIT_FLAGS, name) ? SUBMIT_FLAGS[name] : undefined;
+		if (bit === undefined) {
+			throw new UsageError(`option --flags: '${name}' is none of ${Object.keys(SUBMIT_FLAGS).join(', ')}`);
+		}
+		flags |= bit;
+	}
+	return flags;
+}

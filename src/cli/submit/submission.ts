@@ -1,0 +1,116 @@
+/** From options to what `job-ingest.submit` takes: a jobspec, and one request for each copy of it. */
+import type {Jobspec} from '../../formats/jobspec.ts';
+import {jobspecFromCommand} from '../../formats/jobspec-from-command.ts';
+import {stringifyJson} from '../../formats/json.ts';
+import {isObject} from '../../formats/shape.ts';
+import {wrapSigned} from '../../formats/sign-none.ts';
+import {UsageError} from '../command-error.ts';
+import {assignDotted, setDotted, type MutableMembers} from './dotted-members.ts';
+import type {Environment} from './job-environment.ts';
+import type {SubmissionOptions} from './submission-options.ts';
+
+export interface Submission {
+	readonly options: SubmissionOptions;
+	readonly command: readonly string[];
+	readonly environment: Environment;
+	/** The directory that is meant when none was given. */
+	readonly cwd: string;
+}
+
+export interface Copy {
+	/** The id that `{cc}` stands for. */
+	readonly cc: number;
+	/** False for `--bcc`: no COPPICE_JOB_CC in the environment. */
+	readonly isVisible: boolean;
+}
+
+export interface SubmitRequest {
+	readonly J: string;
+	readonly urgency: number;
+	readonly flags: number;
+	readonly request_id: string;
+}
+
+/** The jobspec of one copy, or of the only job. @throws {SystemError} EINVAL when it makes no sense. */
+export function jobspecOf(submission: Submission, copy: Copy | null = null): Jobspec {
+	const {options, command, environment} = submission;
+	const fill =
+		copy === null ? (text: string) => text : (text: string) => text.replaceAll('{cc}', String(copy.cc));
+	const {nnodes, ntasks, coresPerTask, gpusPerTask, exclusive, durationS, queue, name} = options;
+	const visible = copy?.isVisible === true ? {COPPICE_JOB_CC: String(copy.cc)} : {};
+	const attributes = attributesOf(options, fill);
+	return jobspecFromCommand({
+		argv: command.map(fill),
+		ntasks: ntasks ?? nnodes ?? 1,
+		...(nnodes === undefined ? {} : {nnodes}),
+		...(coresPerTask === undefined ? {} : {coresPerTask}),
+		...(gpusPerTask === undefined ? {} : {gpusPerTask}),
+		exclusive,
+		durationS,
+		cwd: fill(options.cwd ?? submission.cwd),
+		environment: {...environment, ...visible},
+		...(name === undefined ? {} : {name: fill(name)}),
+		...(queue === undefined ? {} : {queue: fill(queue)}),
+		shellOptions: shellOptionsOf(options, fill),
+		...attributes,
+	});
+}
+
+export interface RequestOptions {
+	readonly userid: number;
+	readonly requestId: string;
+	readonly copy?: Copy | null;
+}
+
+export function submitRequest(
+	submission: Submission,
+	{userid, requestId, copy = null}: RequestOptions,
+): SubmitRequest {
+	const {urgency, flags} = submission.options;
+	const J = wrapSigned(userid, stringifyJson(jobspecOf(submission, copy)));
+	return {J, urgency, flags, request_id: requestId};
+}
+
+type Fill = (text: string) => string;
+
+function shellOptionsOf(options: SubmissionOptions, fill: Fill): MutableMembers {
+	const members: MutableMembers = {};
+	for (const [stream, path] of [
+		['stdout', options.output],
+		['stderr', options.error],
+	] as const) {
+		if (path === undefined || path === 'none') continue;
+		const at = ['output', stream];
+		setDotted(members, {path: [...at, 'type'], value: 'file', what: '--output'});
+		setDotted(members, {path: [...at, 'path'], value: fill(path), what: '--output'});
+		if (options.isLabeled) setDotted(members, {path: [...at, 'label'], value: true, what: '--label-io'});
+	}
+	if (options.isUnbuffered) {
+		for (const stream of ['stdout', 'stderr']) {
+			setDotted(members, {path: ['output', stream, 'buffer', 'type'], value: 'none', what: '--unbuffered'});
+		}
+	}
+	for (const assignment of options.shellOptions) assignDotted(members, fill(assignment), '--setopt');
+	return members;
+}
+
+/** `--setattr`: KEY is below `system`, `.KEY` below `attributes`, where `system` and `user` are. */
+function attributesOf(
+	{attributes}: SubmissionOptions,
+	fill: Fill,
+): {systemAttributes?: MutableMembers; userAttributes?: MutableMembers} {
+	const members: MutableMembers = {};
+	for (const assignment of attributes) {
+		const isAbsolute = /^\.|^(system|user)\./.test(assignment);
+		const key = isAbsolute ? assignment.replace(/^\./, '') : `system.${assignment}`;
+		assignDotted(members, fill(key), '--setattr');
+	}
+	const {system, user, ...others} = members;
+	const unknown = Object.keys(others)[0];
+	if (unknown !== undefined)
+		throw new UsageError(`--setattr: attributes.${unknown} is neither system nor user`);
+	return {
+		...(isObject(system) ? {systemAttributes: system} : {}),
+		...(isObject(user) ? {userAttributes: user} : {}),
+	};
+}
