@@ -1,0 +1,111 @@
+/** Stays with a job to its end: shows its output, passes on an interrupt, and returns the status that stands for it. */
+import {asSystemError, SystemError} from '../../formats/errno.ts';
+import type {JobId} from '../../formats/jobid.ts';
+import {formatEventBody} from '../../formats/event-text.ts';
+import type {BrokerSession} from '../broker-session.ts';
+import {explain} from '../command-error.ts';
+import type {CliContext} from '../context.ts';
+import {deferred} from '../deferred.ts';
+import {jobidText} from '../jobid-text.ts';
+import {followEvents} from './follow-events.ts';
+import {followOutput} from './follow-output.ts';
+import {handleInterrupts} from './interrupts.ts';
+import {endingText, exitStatusOf, NO_ENDING, withEvent, type JobEnding} from './job-ending.ts';
+
+export interface AttachOptions {
+	readonly session: BrokerSession;
+	readonly id: JobId;
+	readonly isLabeled: boolean;
+	/** Each event on stderr as it happens. */
+	readonly showsEvents: boolean;
+	/** Leave the job alone whatever comes: an interrupt ends this command. */
+	readonly isReadOnly: boolean;
+}
+
+/**
+ * Resolves to the exit status. Rejects with ENOENT for a job that is not known, and a `LostContactError` when the
+ * instance stayed away.
+ */
+export async function attachJob(context: CliContext, options: AttachOptions): Promise<number> {
+	const {session, id} = options;
+	const detached = deferred<number>();
+	const ended = deferred<undefined>();
+	const ignore = options.isReadOnly
+		? () => {}
+		: interruptsOf(context, options, code => detached.resolve(code));
+	const work = Promise.all([
+		watchEvents(context, options).finally(() => ended.resolve(undefined)),
+		followOutput({
+			session,
+			id,
+			stdout: context.world.stdout,
+			stderr: context.world.stderr,
+			isLabeled: options.isLabeled,
+			ended: ended.promise,
+			onMissing: text => context.warn(text),
+			onNotice: text => (context.isVerbose ? context.warn(text) : Promise.resolve()),
+		}),
+	]);
+	work.catch(() => undefined); // It loses the race when the user detaches.
+	try {
+		const first = await Promise.race([detached.promise, work]);
+		if (typeof first === 'number') return first;
+		return await reportEnding(context, first[0], jobidText(id, context.env));
+	} catch (error) {
+		const isUnknown = error instanceof SystemError && error.code === 'ENOENT';
+		throw isUnknown ? explain(`failed to attach to ${jobidText(id, context.env)}`, error) : error;
+	} finally {
+		ignore();
+	}
+}
+
+/** Follows a job to its end without its output. */
+export async function watchEvents(
+	context: CliContext,
+	{
+		session,
+		id,
+		showsEvents = false,
+	}: Pick<AttachOptions, 'session' | 'id'> & {readonly showsEvents?: boolean},
+): Promise<JobEnding> {
+	let ending = NO_ENDING;
+	for await (const event of followEvents(session, {id, path: 'eventlog'})) {
+		ending = withEvent(ending, event);
+		if (!showsEvents) continue;
+		const seconds = Math.max(0, event.timestamp - ending.submitted).toFixed(3);
+		await context.world.stderr.write(`${seconds}s: job.${formatEventBody(event)}\n`);
+	}
+	return ending;
+}
+
+/** The line that the job's end asks for, if any, and its exit status. */
+export async function reportEnding(context: CliContext, ending: JobEnding, id: string): Promise<number> {
+	const exitStatus = exitStatusOf(ending);
+	const text = endingText(ending, id);
+	if (text !== null) await context.warn(text);
+	else if (context.isVerbose) await context.warn(`${id}: task(s) exited with exit code ${exitStatus}`);
+	return exitStatus;
+}
+
+function interruptsOf(
+	context: CliContext,
+	{session, id}: AttachOptions,
+	detach: (exitCode: number) => void,
+): () => void {
+	const {world} = context;
+	return handleInterrupts({
+		clock: world.clock,
+		isTerminal: world.stdout.isTerminal,
+		onSignal: (name, handle) => world.onSignal(name, handle),
+		detach,
+		say: text => void context.warn(text),
+		cancel: () => {
+			const request = {id, type: 'cancel', severity: 0, note: 'interrupted by ctrl-C'};
+			// Twice does no harm here: the second one finds the job canceled.
+			session.call('job-manager.raise', request, {idempotent: true}).catch((error: unknown) => {
+				if (error instanceof SystemError && error.code === 'ENOENT') return; // It ended by itself.
+				void context.warn(`cancel: ${asSystemError(error).toString()}`);
+			});
+		},
+	});
+}
