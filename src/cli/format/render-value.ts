@@ -1,0 +1,100 @@
+/** One value by its column: converted, cut, marked and padded. Widths count characters. */
+import {formatFsd} from '../../formats/fsd.ts';
+import {scalarText} from '../fields.ts';
+import type {Column, Spec} from './template.ts';
+import {strftime} from './strftime.ts';
+
+export type FieldValue = unknown;
+
+export interface RenderOptions {
+	/** Minutes that local time is ahead of UTC. */
+	readonly utcOffsetMinutes: (epochS: number) => number;
+	/** Replaces the column's own width. */
+	readonly width?: number;
+}
+
+/** Whether Flux would call a value empty: nothing there, or a zero time. */
+export function isEmptyValue(value: FieldValue): boolean {
+	return value === undefined || value === null || value === '';
+}
+
+/** The value as text, not yet padded. */
+export function convertValue(value: FieldValue, column: Column, options: RenderOptions): string {
+	const {conversion, spec} = column;
+	if (isEmptyValue(value)) return spec.hasDash ? '-' : '';
+	const text = textOf(value, {conversion, spec, options});
+	return text === '' && spec.hasDash ? '-' : text;
+}
+
+/** The value as it stands in its column. */
+export function renderValue(value: FieldValue, column: Column, options: RenderOptions): string {
+	const text = cut(convertValue(value, column, options), column);
+	const isNumber = typeof value === 'number' && column.conversion === '';
+	return pad(text, column.spec, {width: options.width ?? column.spec.width, align: isNumber ? '>' : '<'});
+}
+
+/** The heading over a column: padded as its values are, never cut by their precision below its own width. */
+export function renderHeading(heading: string, {spec}: Column, width = spec.width): string {
+	const shown = spec.precision !== null && spec.type !== 'f' ? heading.slice(0, spec.precision) : heading;
+	return pad(shown, {...spec, fill: ' '}, {width, align: '<'});
+}
+
+interface Conversion {
+	readonly conversion: string;
+	readonly spec: Spec;
+	readonly options: RenderOptions;
+}
+
+function textOf(value: FieldValue, {conversion, spec, options}: Conversion): string {
+	const number = typeof value === 'number' ? value : NaN;
+	if (Number.isNaN(number)) return typeof value === 'object' ? JSON.stringify(value) : scalarText(value);
+	const offset = options.utcOffsetMinutes(number);
+	switch (conversion) {
+		case 'd':
+			return strftime(spec.strftime === '' ? '%FT%T' : spec.strftime, number, offset);
+		case 'D':
+			return strftime('%FT%T', number, offset);
+		case 'F':
+			return formatFsd(number, 4);
+		case 'H':
+			return hours(number);
+		case 'P':
+			return `${Number((number * 100).toPrecision(3))}%`;
+		default:
+			if (spec.type === 'f') return number.toFixed(spec.precision ?? 6);
+			return spec.type === 'd' ? String(Math.trunc(number)) : String(number);
+	}
+}
+
+function hours(seconds: number): string {
+	const whole = Math.round(seconds);
+	const two = (part: number) => String(part).padStart(2, '0');
+	return `${Math.floor(whole / 3600)}:${two(Math.floor(whole / 60) % 60)}:${two(whole % 60)}`;
+}
+
+function cut(text: string, {spec}: Column): string {
+	if (spec.precision === null || spec.type === 'f') return text;
+	const characters = [...text];
+	if (characters.length <= spec.precision) return text;
+	const kept = spec.marksCut ? spec.precision - 1 : spec.precision;
+	return characters.slice(0, kept).join('') + (spec.marksCut ? '+' : '');
+}
+
+function pad(
+	text: string,
+	spec: Spec,
+	{width, align}: {readonly width: number; readonly align: '<' | '>'},
+): string {
+	const missing = width - [...text].length;
+	if (missing <= 0) return text;
+	switch (spec.align || align) {
+		case '>':
+			return spec.fill.repeat(missing) + text;
+		case '^': {
+			const left = Math.floor(missing / 2);
+			return spec.fill.repeat(left) + text + spec.fill.repeat(missing - left);
+		}
+		default:
+			return text + spec.fill.repeat(missing);
+	}
+}

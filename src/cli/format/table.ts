@@ -1,0 +1,57 @@
+/** Rows as a table: by a format, or by a named one. */
+import {UsageError} from '../command-error.ts';
+import {convertValue, isEmptyValue, renderHeading, renderValue, type RenderOptions} from './render-value.ts';
+import {parseTemplate, type Column} from './template.ts';
+
+export interface Field<R> {
+	readonly heading: string;
+	/** Text or number; '' is empty. */
+	readonly value: (row: R) => unknown;
+}
+
+export interface TableOptions<R> {
+	readonly rows: readonly R[];
+	readonly fields: Readonly<Record<string, Field<R>>>;
+	/** A format, or the name of one. */
+	readonly format: string;
+	readonly namedFormats: Readonly<Record<string, string>>;
+	readonly hasHeader: boolean;
+	readonly utcOffsetMinutes: RenderOptions['utcOffsetMinutes'];
+}
+
+/** The table's lines, each with its newline. @throws {UsageError} a field that is not known, a bad format. */
+export function renderTable<R>(options: TableOptions<R>): string {
+	const {rows, fields, namedFormats, hasHeader, utcOffsetMinutes} = options;
+	const source = Object.hasOwn(namedFormats, options.format) ? namedFormats[options.format]! : options.format;
+	const {columns, after} = parseTemplate(source);
+	const known = columns.map(column => ({column, field: fieldOf(column, fields)}));
+	const shown = known.filter(
+		({column, field}) => !column.isLeftOutWhenEmpty || rows.some(row => !isEmptyValue(field.value(row))),
+	);
+	const widths = shown.map(({column, field}) => {
+		if (!column.isGrown) return column.spec.width;
+		const lengths = rows.map(row => [...convertValue(field.value(row), column, {utcOffsetMinutes})].length);
+		return Math.max(column.spec.width, hasHeader ? field.heading.length : 0, ...lengths);
+	});
+	const line = (cell: (index: number) => string) =>
+		`${shown.map(({column}, index) => column.before + cell(index)).join('')}${after}`.trimEnd() + '\n';
+	const header = hasHeader
+		? line(index => renderHeading(shown[index]!.field.heading, shown[index]!.column, widths[index]))
+		: '';
+	const body = rows.map(row =>
+		line(index => {
+			const {column, field} = shown[index]!;
+			const value = field.value(row);
+			// A column that grew is never cut.
+			const whole = column.isGrown ? {...column, spec: {...column.spec, precision: null}} : column;
+			return renderValue(value, whole, {utcOffsetMinutes, width: widths[index]!});
+		}),
+	);
+	return header + body.join('');
+}
+
+function fieldOf<R>(column: Column, fields: Readonly<Record<string, Field<R>>>): Field<R> {
+	const field = Object.hasOwn(fields, column.field) ? fields[column.field] : undefined;
+	if (field === undefined) throw new UsageError(`option --format: unknown field '${column.field}'`);
+	return field;
+}
