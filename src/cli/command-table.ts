@@ -1,0 +1,109 @@
+/** The commands by name. A module is loaded when its command is called, and at no other time. */
+import {CommandError} from './command-error.ts';
+import type {CommandModule} from './command.ts';
+
+export interface CommandEntry {
+	readonly name: string;
+	readonly describe: string;
+	load(): Promise<CommandModule>;
+}
+
+const job = (name: string, describe: string, load: CommandEntry['load']) => ({
+	name: `job ${name}`,
+	describe,
+	load,
+});
+const log = (name: string, describe: string, load: CommandEntry['load']) => ({
+	name: `log ${name}`,
+	describe,
+	load,
+});
+const own = (name: string, describe: string, load: CommandEntry['load']) => ({name, describe, load});
+
+export const COMMANDS: readonly CommandEntry[] = [
+	own('start', 'bring up an instance', () => loadPart('start')),
+	own('broker', 'run one broker in the foreground', () => loadPart('broker')),
+	own('shutdown', 'stop the instance', async () => (await import('./commands/shutdown.ts')).shutdown),
+	own(
+		'uptime',
+		'how long the instance has been up',
+		async () => (await import('./commands/uptime.ts')).uptime,
+	),
+	own('getattr', 'print an attribute', async () => (await import('./commands/getattr.ts')).getattr),
+	own('lsattr', 'list the attributes', async () => (await import('./commands/lsattr.ts')).lsattr),
+	own('setattr', 'set an attribute', async () => (await import('./commands/setattr.ts')).setattr),
+	own('ping', 'measure round trips', async () => (await import('./commands/ping.ts')).ping),
+	own('dmesg', "print a broker's log", async () => (await import('./commands/dmesg.ts')).dmesg),
+	own(
+		'startlog',
+		'starts and ends of the instance',
+		async () => (await import('./commands/startlog.ts')).startlog,
+	),
+	own('submit', 'submit a job', async () => (await import('./commands/submit.ts')).submit),
+	own('run', 'run a job and show its output', async () => (await import('./commands/run.ts')).run),
+	own('jobs', 'list jobs', async () => (await import('./commands/jobs.ts')).jobs),
+	own('cancel', 'cancel jobs', async () => (await import('./commands/cancel.ts')).cancel),
+	job('attach', "show a job's output", async () => (await import('./commands/job/attach.ts')).attach),
+	job('eventlog', "print a job's events", async () => (await import('./commands/job/eventlog.ts')).eventlog),
+	job(
+		'wait-event',
+		'wait for an event',
+		async () => (await import('./commands/job/wait-event.ts')).waitEvent,
+	),
+	job('wait', 'wait for waitable jobs', async () => (await import('./commands/job/wait.ts')).wait),
+	job(
+		'status',
+		'wait for jobs, exit as they did',
+		async () => (await import('./commands/job/status.ts')).status,
+	),
+	job('info', "print a job's documents", async () => (await import('./commands/job/info.ts')).info),
+	job('kill', 'send a signal', async () => (await import('./commands/job/kill.ts')).kill),
+	job('raise', 'raise an exception', async () => (await import('./commands/job/raise.ts')).raise),
+	job('urgency', "change a job's urgency", async () => (await import('./commands/job/urgency.ts')).urgency),
+	job('id', 'convert job ids', async () => (await import('./commands/job/id.ts')).id),
+	job('last', 'the newest job ids', async () => (await import('./commands/job/last.ts')).last),
+	job(
+		'timeleft',
+		'seconds until the time limit',
+		async () => (await import('./commands/job/timeleft.ts')).timeleft,
+	),
+	log('stat', 'size and range of the log', async () => (await import('./commands/log/stat.ts')).stat),
+	log('dump', 'print its facts', async () => (await import('./commands/log/dump.ts')).dump),
+	log(
+		'verify',
+		'check its chain and its facts',
+		async () => (await import('./commands/log/verify.ts')).verify,
+	),
+	log('replay', 'execute it again', async () => (await import('./commands/log/replay.ts')).replay),
+	log('salvage', 'the way out of safe mode', async () => (await import('./commands/log/salvage.ts')).salvage),
+	log(
+		'lost+found',
+		'what was set aside',
+		async () => (await import('./commands/log/lost-found.ts')).lostFound,
+	),
+	own('repl', 'inspect a live broker', async () => (await import('./commands/repl.ts')).repl),
+];
+
+const BY_NAME = new Map(COMMANDS.map(entry => [entry.name, entry]));
+const GROUPS = new Set(COMMANDS.filter(({name}) => name.includes(' ')).map(({name}) => name.split(' ')[0]!));
+
+export function findCommand(name: string): CommandEntry | undefined {
+	return BY_NAME.get(name);
+}
+
+/** Whether `name` is only the first word of commands. */
+export function isGroup(name: string): boolean {
+	return GROUPS.has(name);
+}
+
+/** Commands that belong to another part of the product: `commands/NAME.ts` exports `NAME`. */
+async function loadPart(name: string): Promise<CommandModule> {
+	const path = `./commands/${name}.ts`;
+	const module = (await import(path).catch((error: NodeJS.ErrnoException) => {
+		if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
+		throw new CommandError('ENOSYS: not part of this build', {cause: error});
+	})) as Record<string, CommandModule | undefined>;
+	const command = module[name];
+	if (command === undefined) throw new Error(`${path} does not export ${name}`);
+	return command;
+}

@@ -1,0 +1,91 @@
+/** `coppice cancel`: ends jobs by name, or all that a filter finds. */
+import type {CommandModule, ParsedArguments} from '../command.ts';
+import {UsageError} from '../command-error.ts';
+import type {CliContext} from '../context.ts';
+import {forEachJob} from '../for-each-job.ts';
+import {numberField} from '../fields.ts';
+import {parseJobid} from '../jobid-text.ts';
+import {stateMask} from '../jobs/job-filter.ts';
+import {flagOption, textOption} from '../option-value.ts';
+
+export const cancel: CommandModule = {
+	name: 'cancel',
+	describe: 'Cancels jobs.',
+	operands: '[ID…]',
+	example: 'coppice cancel --all -S pending -m "wrong input"',
+	builder: yargs =>
+		yargs
+			.option('all', {type: 'boolean', describe: 'all jobs of --user and --states'})
+			.option('user', {
+				alias: 'u',
+				type: 'string',
+				describe: 'whose jobs: a name, a number, or all; default: own',
+			})
+			.option('states', {alias: 'S', type: 'string', describe: 'in these states; default: active'})
+			.option('message', {alias: 'm', type: 'string', describe: 'a note for people'})
+			.option('dry-run', {alias: 'n', type: 'boolean', describe: 'only say how many'})
+			.option('force', {
+				alias: 'f',
+				type: 'boolean',
+				describe: 'nothing to be asked; for scripts that say so',
+			})
+			.option('quiet', {alias: 'q', type: 'boolean', describe: 'do not say how many'}),
+	handler: async (argv, context) => {
+		const note = textOption(argv, 'message');
+		const isFiltered = ['user', 'states'].some(name => argv[name] !== undefined) || flagOption(argv, 'all');
+		if (argv._.length > 0 && isFiltered) throw new UsageError('either IDs or --all, --user and --states');
+		if (isFiltered) return cancelAll(argv, context);
+		if (argv._.length === 0) throw new UsageError('an ID or --all is missing');
+		if (flagOption(argv, 'dry-run')) {
+			argv._.forEach(parseJobid);
+			await context.warn(`Would cancel ${counted(argv._.length)}`);
+			return 0;
+		}
+		const session = context.session();
+		return forEachJob(context, argv._, id =>
+			session.call('job-manager.raise', {
+				id,
+				type: 'cancel',
+				severity: 0,
+				...(note === undefined ? {} : {note}),
+			}),
+		);
+	},
+};
+
+const EVERYBODY = -1;
+
+async function cancelAll(argv: ParsedArguments, context: CliContext): Promise<number> {
+	const isDryRun = flagOption(argv, 'dry-run');
+	const note = textOption(argv, 'message');
+	const topic = 'job-manager.raiseall';
+	const answer = await context.session().call(topic, {
+		dry_run: isDryRun,
+		userid: useridOf(textOption(argv, 'user'), context),
+		states: stateMask(textOption(argv, 'states') ?? 'active', 'option --states'),
+		severity: 0,
+		type: 'cancel',
+		...(note === undefined ? {} : {note}),
+	});
+	const count = numberField(answer, 'count', topic);
+	const errors = numberField(answer, 'errors', topic);
+	if (!flagOption(argv, 'quiet')) {
+		const text = isDryRun
+			? `Would cancel ${counted(count)}`
+			: `Canceled ${counted(count)} (${errors} errors)`;
+		await context.warn(text);
+	}
+	return errors > 0 ? 1 : 0;
+}
+
+function counted(count: number): string {
+	return `${count} job${count === 1 ? '' : 's'}`;
+}
+
+function useridOf(user: string | undefined, {world}: CliContext): number {
+	if (user === undefined) return world.userid;
+	if (user === 'all') return EVERYBODY;
+	const userid = world.useridOf(user);
+	if (userid === undefined) throw new UsageError(`option --user: no such user '${user}'`);
+	return userid;
+}

@@ -1,0 +1,173 @@
+/** `coppice jobs`: a table of jobs, or their JSON. */
+import {SystemError} from '../../formats/errno.ts';
+import type {BrokerSession} from '../broker-session.ts';
+import type {CommandModule, ParsedArguments} from '../command.ts';
+import {explain, UsageError} from '../command-error.ts';
+import type {CliContext} from '../context.ts';
+import {numberField, objectOf} from '../fields.ts';
+import {renderTable} from '../format/table.ts';
+import {jobidText, parseJobids} from '../jobid-text.ts';
+import {fetchJob, fetchJobs} from '../jobs/fetch-jobs.ts';
+import {JOB_FORMATS, jobFields} from '../jobs/job-fields.ts';
+import {filterConstraint, parseMoment, type JobConstraint} from '../jobs/job-filter.ts';
+import {jobJson} from '../jobs/job-json.ts';
+import type {JobRecord} from '../jobs/job-record.ts';
+import {flagOption, integerOption, textOption, textOptions} from '../option-value.ts';
+import {printJson} from '../print-json.ts';
+
+const ENTRIES_MAX = 1000;
+const FILTER_DEFAULT = 'pending,running';
+const FILTER_ALL = 'pending,running,inactive';
+
+export const jobs: CommandModule = {
+	name: 'jobs',
+	describe: 'Lists jobs: those that wait or run, or the ones that are named.',
+	operands: '[ID…]',
+	example: 'coppice jobs -a -c 20 -o "{id.f58:>12} {status:<9} {name}"',
+	builder: yargs =>
+		yargs
+			.option('all', {alias: 'a', type: 'boolean', describe: 'jobs in any state'})
+			.option('all-users', {alias: 'A', type: 'boolean', describe: 'jobs of all users'})
+			.option('user', {alias: 'u', type: 'string', describe: 'jobs of this user: a name, a number, or all'})
+			.option('filter', {
+				alias: 'f',
+				type: 'string',
+				array: true,
+				describe: `states and results; default ${FILTER_DEFAULT}`,
+			})
+			.option('name', {type: 'string', describe: 'jobs of this name'})
+			.option('count', {
+				alias: 'c',
+				type: 'string',
+				describe: `at most so many, 0: all; default ${ENTRIES_MAX}`,
+			})
+			.option('since', {type: 'string', describe: 'those that ended since then, such as -1h; implies -a'})
+			.option('no-header', {alias: 'n', type: 'boolean', describe: 'no line of headings'})
+			.option('format', {
+				alias: 'o',
+				type: 'string',
+				default: 'default',
+				describe: 'a format, or the name of one',
+			})
+			.option('json', {type: 'boolean', describe: 'one document: {"jobs": […]}'})
+			.option('stats', {type: 'boolean', describe: 'a line of counts first'})
+			.option('stats-only', {type: 'boolean', describe: 'only that line; exits 1 when no job is active'}),
+	handler: async (argv, context) => {
+		const session = context.session();
+		if (flagOption(argv, 'stats') || flagOption(argv, 'stats-only')) {
+			const active = await printStats(context, session);
+			if (flagOption(argv, 'stats-only')) return active > 0 ? 0 : 1;
+		}
+		const {found, missing} = await findJobs(argv, context, session);
+		if (flagOption(argv, 'json')) await printJson(context, {jobs: found.map(jobJson)});
+		else await printTable(argv, context, found);
+		return missing;
+	},
+};
+
+async function printTable(
+	argv: ParsedArguments,
+	context: CliContext,
+	rows: readonly JobRecord[],
+): Promise<void> {
+	const {world} = context;
+	const fields = jobFields({
+		env: world.env,
+		nowS: world.clock.epochMs() / 1000,
+		usernameOf: userid => world.usernameOf(userid),
+	});
+	const table = renderTable({
+		rows,
+		fields,
+		format: textOption(argv, 'format')!,
+		namedFormats: JOB_FORMATS,
+		hasHeader: !flagOption(argv, 'no-header'),
+		utcOffsetMinutes: epochS => world.utcOffsetMinutes(epochS),
+	});
+	await context.print(table);
+}
+
+interface Found {
+	readonly found: JobRecord[];
+	/** The exit status: 1 when a job that was named is not known. */
+	readonly missing: number;
+}
+
+async function findJobs(argv: ParsedArguments, context: CliContext, session: BrokerSession): Promise<Found> {
+	if (argv._.length > 0) return findNamed(argv._, context, session);
+	const count = integerOption(argv, 'count', {min: 0}) ?? ENTRIES_MAX;
+	const since = textOption(argv, 'since');
+	const found = await fetchJobs(session, {
+		// One more tells whether something was left out.
+		entriesMax: count === 0 ? 0 : count + 1,
+		constraint: constraintOf(argv, context),
+		...(since === undefined ? {} : {sinceS: parseMoment(since, context.clock.epochMs() / 1000)}),
+	});
+	if (count === 0 || found.length <= count) return {found, missing: 0};
+	if (!flagOption(argv, 'json') && textOption(argv, 'count') === undefined) {
+		await context.warn(`only the first ${count} jobs are shown; see --count`);
+	}
+	return {found: found.slice(0, count), missing: 0};
+}
+
+async function findNamed(
+	texts: readonly string[],
+	context: CliContext,
+	session: BrokerSession,
+): Promise<Found> {
+	const ids = parseJobids(texts);
+	const results = await Promise.allSettled(ids.map(id => fetchJob(session, id)));
+	const found: JobRecord[] = [];
+	let missing = 0;
+	for (const [index, result] of results.entries()) {
+		if (result.status === 'fulfilled') {
+			found.push(result.value);
+			continue;
+		}
+		const name = jobidText(ids[index]!, context.env);
+		const error: unknown = result.reason;
+		if (!(error instanceof SystemError) || error.code !== 'ENOENT') throw explain(name, error);
+		await context.warn(explain(name, error).message);
+		missing = 1;
+	}
+	return {found, missing};
+}
+
+function constraintOf(argv: ParsedArguments, context: CliContext): JobConstraint {
+	const filters = textOptions(argv, 'filter');
+	const isAll = flagOption(argv, 'all') || textOption(argv, 'since') !== undefined;
+	const filter = filters.length > 0 ? filters.join(',') : isAll ? FILTER_ALL : FILTER_DEFAULT;
+	const userid = useridOf(argv, context);
+	const name = textOption(argv, 'name');
+	const parts: JobConstraint[] = [filterConstraint(filter)];
+	if (userid !== null) parts.push({userid: [userid]});
+	if (name !== undefined) parts.push({name: [name]});
+	return {and: parts};
+}
+
+/** Null: everybody. */
+function useridOf(argv: ParsedArguments, {world}: CliContext): number | null {
+	const user = textOption(argv, 'user');
+	if (flagOption(argv, 'all-users') || user === 'all') return null;
+	if (user === undefined) return world.userid;
+	const userid = world.useridOf(user);
+	if (userid === undefined) throw new UsageError(`option --user: no such user '${user}'`);
+	return userid;
+}
+
+/** Returns how many jobs are active. */
+async function printStats(context: CliContext, session: BrokerSession): Promise<number> {
+	const topic = 'job-list.job-stats';
+	const stats = await session.call(topic, {}, {idempotent: true});
+	const states = objectOf(objectOf(stats, topic)['job_states'], topic);
+	const sum = (...names: readonly string[]) =>
+		names.reduce((total, name) => total + numberField(states, name, topic), 0);
+	const pending = sum('depend', 'priority', 'sched');
+	const running = sum('run', 'cleanup');
+	const of = (name: string) => numberField(stats, name, topic);
+	const failed = of('failed');
+	await context.print(
+		`${running} running, ${of('successful')} completed, ${failed} failed, ${pending} pending\n`,
+	);
+	return pending + running;
+}

@@ -1,0 +1,37 @@
+/** `coppice run`: a job in the foreground; its output is this command's output, its status this command's. */
+import {attachJob} from '../attach/attach-job.ts';
+import type {CommandModule} from '../command.ts';
+import {jobidText} from '../jobid-text.ts';
+import {flagOption} from '../option-value.ts';
+import {patienceOf} from '../reconnect-option.ts';
+import {prepareSubmission, printJobspec} from '../submit/prepare-submission.ts';
+import {requestIds} from '../submit/request-id.ts';
+import {submitAll} from '../submit/submit-all.ts';
+import {SUBMISSION_REWRITES, withSubmissionOptions} from '../submit/submission-options.ts';
+import {submitRequest} from '../submit/submission.ts';
+
+export const run: CommandModule = {
+	name: 'run',
+	describe: 'Runs a job, shows its output, and exits as it does.',
+	operands: 'COMMAND [ARG…]',
+	example: 'coppice run -n2 -l hostname',
+	rewrites: SUBMISSION_REWRITES,
+	builder: withSubmissionOptions,
+	handler: async (argv, context) => {
+		const submission = await prepareSubmission(argv, context);
+		if (flagOption(argv, 'dry-run')) {
+			await printJobspec(context, submission, null);
+			return 0;
+		}
+		const session = context.session(patienceOf(argv));
+		const {random, userid} = context.world;
+		const requestId = requestIds(submission.options.requestId, random)(null);
+		const request = submitRequest(submission, {userid, requestId});
+		for await (const id of submitAll({session, clock: context.clock, count: 1, requestOf: () => request})) {
+			if (context.isVerbose) await context.warn(`jobid: ${jobidText(id, context.env)}`);
+			const {isLabeled} = submission.options;
+			return attachJob(context, {session, id, isLabeled, showsEvents: false, isReadOnly: false});
+		}
+		throw new Error('one request was sent, and no id came');
+	},
+};

@@ -1,0 +1,45 @@
+/** `coppice startlog`: when the instance was started and stopped, crashes marked. */
+import {formatFsd} from '../../formats/fsd.ts';
+import type {CommandModule} from '../command.ts';
+import type {CliContext} from '../context.ts';
+import {listField, numberField, objectOf} from '../fields.ts';
+import {strftime} from '../format/strftime.ts';
+import {flagOption, operands} from '../option-value.ts';
+import {printJson} from '../print-json.ts';
+
+const TOPIC = 'broker.startlog';
+
+export const startlog: CommandModule = {
+	name: 'startlog',
+	describe: "Prints the instance's starts and ends, crashes marked.",
+	example: 'coppice startlog',
+	builder: yargs =>
+		yargs
+			.option('check', {type: 'boolean', describe: 'exit 1 when the start before this one ended in a crash'})
+			.option('quiet', {alias: 'q', type: 'boolean', describe: 'with --check: print nothing'})
+			.option('json', {type: 'boolean', describe: 'one document: {"periods": […]}'}),
+	handler: async (argv, context) => {
+		operands(argv, []);
+		const answer = await context.session().call(TOPIC, {}, {idempotent: true});
+		const periods = listField(answer, 'periods', TOPIC).map(period => objectOf(period, TOPIC));
+		const crashed = periods.at(-2)?.['crashed'] === true;
+		if (!flagOption(argv, 'quiet')) {
+			if (flagOption(argv, 'json')) await printJson(context, {periods});
+			else for (const period of periods) await context.print(`${lineOf(period, context)}\n`);
+		}
+		return flagOption(argv, 'check') && crashed ? 1 : 0;
+	},
+};
+
+function lineOf(period: object, {world}: CliContext): string {
+	const minute = (seconds: number) => strftime('%F %R', seconds, world.utcOffsetMinutes(seconds));
+	const {end, crashed} = period as {end?: unknown; crashed?: unknown};
+	const start = numberField(period, 'start', TOPIC);
+	if (typeof end === 'number') return `${minute(start)} - ${minute(end)} (${lasted(end - start)})`;
+	if (crashed === true) return `${minute(start)} - crashed`;
+	return `${minute(start)} - running (${lasted(world.clock.epochMs() / 1000 - start)})`;
+}
+
+function lasted(seconds: number): string {
+	return formatFsd(Math.max(0, seconds), 2);
+}

@@ -1,0 +1,22 @@
+/**
+ * The functions that open a state directory without its broker. They belong to the broker and are loaded when a
+ * directory is named; this is the interface that the commands rely on.
+ */
+
+export interface InspectLog {
+	inspectStat(dir: string): Promise<unknown>;
+	/** Facts in order; `from` and `to` are sequence numbers, both included. */
+	inspectDump(dir: string, range: {readonly from?: number; readonly to?: number}): AsyncIterable<unknown>;
+	inspectVerify(dir: string): Promise<unknown>;
+	inspectReplay(dir: string, options?: {readonly to?: number}): Promise<unknown>;
+	/** Says what is damaged and what would be dropped; with `yes` it does it. */
+	inspectSalvage(dir: string, options: {readonly yes: boolean}): Promise<unknown>;
+	inspectLostFound(dir: string): Promise<unknown>;
+	/** Evaluates one REPL expression over the log. */
+	inspectEval?(dir: string, expression: string): Promise<unknown>;
+}
+
+export async function inspectLog(): Promise<InspectLog> {
+	const path = '../broker/inspect.ts';
+	return (await import(path)) as InspectLog;
+}

@@ -1,0 +1,123 @@
+/** The world of a real process: files, terminal, signals, users. */
+import {readFileSync} from 'node:fs';
+import {lstat, readFile} from 'node:fs/promises';
+import {createInterface} from 'node:readline';
+import {asSystemError} from '../../formats/errno.ts';
+import {UnixTransport} from '../../net/real/unix-transport.ts';
+import type {World} from '../context.ts';
+import {ProcessSink} from './process-sink.ts';
+import {SystemClock} from './system-clock.ts';
+import {SystemRandom} from './system-random.ts';
+
+export function realWorld(): World {
+	return {
+		env: process.env,
+		cwd: workingDirectory(),
+		userid: process.getuid!(),
+		get version() {
+			return packageVersion();
+		},
+		clock: new SystemClock(),
+		random: new SystemRandom(),
+		transport: new UnixTransport(),
+		stdout: new ProcessSink(process.stdout),
+		stderr: new ProcessSink(process.stderr),
+		readFile: path => readText(path),
+		readInput,
+		readLines,
+		exists,
+		processStart,
+		onSignal: (name, handle) => {
+			process.on(name, handle);
+			return () => process.off(name, handle);
+		},
+		usernameOf,
+		useridOf,
+		utcOffsetMinutes: epochS => -new Date(epochS * 1000).getTimezoneOffset(),
+	};
+}
+
+/** The shell's idea of it, symbolic links kept, when it is true; a directory that was removed is no reason to fail. */
+function workingDirectory(): string {
+	try {
+		return process.cwd();
+	} catch {
+		return '/';
+	}
+}
+
+function packageVersion(): string {
+	const text = readFileSync(new URL('../../../../package.json', import.meta.url), 'utf8');
+	return (JSON.parse(text) as {version: string}).version;
+}
+
+async function readText(path: string): Promise<string> {
+	try {
+		return await readFile(path, 'utf8');
+	} catch (error) {
+		throw asSystemError(error, 'EIO', path);
+	}
+}
+
+async function readInput(): Promise<string> {
+	const chunks: Buffer[] = [];
+	for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+	return Buffer.concat(chunks).toString('utf8');
+}
+
+async function* readLines(prompt: string): AsyncGenerator<string> {
+	const isTerminal = process.stdin.isTTY === true;
+	const input = createInterface({input: process.stdin, output: process.stdout, terminal: isTerminal, prompt});
+	if (isTerminal) input.prompt();
+	for await (const line of input) {
+		yield line;
+		if (isTerminal) input.prompt();
+	}
+}
+
+async function exists(path: string): Promise<boolean> {
+	try {
+		await lstat(path);
+		return true;
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+		throw asSystemError(error, 'EIO', path);
+	}
+}
+
+/** Field 22 of /proc/PID/stat (proc(5)); the name in field 2 may hold anything, so what follows its last bracket counts. */
+async function processStart(pid: number): Promise<string | null> {
+	try {
+		const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+		const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+		return state === 'Z' || state === 'X' ? null : fields[18]!;
+	} catch {
+		return null; // ENOENT, or ESRCH when it ends while it is read.
+	}
+}
+
+let users: readonly (readonly [name: string, userid: number])[] | null = null;
+
+/** The local users; a name service beyond passwd(5) needs libc, which Node does not ask. */
+function localUsers(): NonNullable<typeof users> {
+	try {
+		users ??= readFileSync('/etc/passwd', 'utf8')
+			.split('\n')
+			.map(line => line.split(':'))
+			.filter(fields => fields.length >= 3)
+			.map(([name, , userid]) => [name!, Number(userid)] as const);
+	} catch {
+		users ??= []; // Ids are shown instead of names.
+	}
+	return users;
+}
+
+function usernameOf(userid: number): string {
+	return localUsers().find(([, id]) => id === userid)?.[0] ?? String(userid);
+}
+
+function useridOf(name: string): number | undefined {
+	return (
+		localUsers().find(([user]) => user === name)?.[1] ?? (/^[0-9]+$/.test(name) ? Number(name) : undefined)
+	);
+}

@@ -1,0 +1,154 @@
+/** The world of a command line in a test: output is kept, signals are sent by hand, time runs fast. */
+import type {Clock, Timer} from '../../src/ports/clock.ts';
+import type {Random} from '../../src/ports/random.ts';
+import type {Sink, SignalName, World} from '../../src/cli/context.ts';
+import {runCli} from '../../src/cli/run-cli.ts';
+import {SystemError} from '../../src/formats/errno.ts';
+import {ScriptedBroker} from './scripted-broker.ts';
+
+/** Times how much faster it runs than real time. */
+const SPEED = 50;
+
+class FastClock implements Clock {
+	readonly bootId = 'boot';
+	readonly #startMs = performance.now();
+	/** 2026-11-22T12:00:00Z. */
+	readonly #epochMs = 1_795_348_800_000;
+
+	epochMs(): number {
+		return this.#epochMs + this.monotonicMs();
+	}
+
+	monotonicMs(): number {
+		return (performance.now() - this.#startMs) * SPEED;
+	}
+
+	setTimer(delayMs: number, fire: () => void): Timer {
+		const timeout = setTimeout(fire, Math.min(delayMs / SPEED, 60_000));
+		return {cancel: () => clearTimeout(timeout)};
+	}
+
+	defer(run: () => void): void {
+		setImmediate(run);
+	}
+}
+
+class FakeRandom implements Random {
+	#count = 0;
+
+	float(): number {
+		return 0.5;
+	}
+
+	bytes(length: number): Uint8Array {
+		return new Uint8Array(length);
+	}
+
+	uuid(): string {
+		this.#count += 1;
+		return `uuid-${this.#count}`;
+	}
+}
+
+class FakeSink implements Sink {
+	readonly isTerminal: boolean;
+	readonly columns = 80;
+	readonly chunks: Buffer[] = [];
+
+	constructor(isTerminal: boolean) {
+		this.isTerminal = isTerminal;
+	}
+
+	async write(chunk: string | Uint8Array): Promise<void> {
+		this.chunks.push(Buffer.from(chunk as string));
+	}
+
+	get bytes(): Buffer {
+		return Buffer.concat(this.chunks);
+	}
+}
+
+export interface Result {
+	readonly exitCode: number;
+	readonly stdout: string;
+	readonly stderr: string;
+	readonly stdoutBytes: Buffer;
+	readonly stderrBytes: Buffer;
+}
+
+export interface FakeWorldOptions {
+	readonly env?: Record<string, string>;
+	readonly isTerminal?: boolean;
+	readonly files?: Readonly<Record<string, string>>;
+	readonly input?: string;
+	readonly lines?: readonly string[];
+}
+
+export class FakeWorld {
+	readonly clock = new FastClock();
+	readonly broker = new ScriptedBroker(this.clock);
+	readonly handlers = new Map<SignalName, Set<() => void>>();
+	socketExists = true;
+	readonly processes = new Map<number, string>();
+
+	signal(name: SignalName): void {
+		for (const handle of [...(this.handlers.get(name) ?? [])]) handle();
+	}
+
+	/** Runs one command line against the fake broker. */
+	async run(argv: readonly string[], options: FakeWorldOptions = {}): Promise<Result> {
+		const {isTerminal = false} = options;
+		const [stdout, stderr] = [new FakeSink(isTerminal), new FakeSink(isTerminal)];
+		const exitCode = await runCli(argv, this.#world({stdout, stderr, options}));
+		return {
+			exitCode,
+			stdout: stdout.bytes.toString(),
+			stderr: stderr.bytes.toString(),
+			stdoutBytes: stdout.bytes,
+			stderrBytes: stderr.bytes,
+		};
+	}
+
+	#world({stdout, stderr, options}: {stdout: Sink; stderr: Sink; options: FakeWorldOptions}): World {
+		const {env = {}, files = {}, input = '', lines = []} = options;
+		return {
+			env: {HOME: '/home/u', ...env},
+			cwd: '/work',
+			userid: 1000,
+			version: '1.2.3',
+			clock: this.clock,
+			random: new FakeRandom(),
+			transport: this.broker.transport,
+			stdout,
+			stderr,
+			readFile: async path => {
+				const text = files[path];
+				if (text === undefined) throw new SystemError('ENOENT', `${path}: no such file`);
+				return text;
+			},
+			readInput: async () => input,
+			readLines: async function* () {
+				yield* lines;
+			},
+			exists: async () => this.socketExists,
+			processStart: async pid => this.processes.get(pid) ?? null,
+			onSignal: (name, handle) => {
+				const handlers = this.handlers.get(name) ?? new Set();
+				this.handlers.set(name, handlers.add(handle));
+				return () => handlers.delete(handle);
+			},
+			usernameOf: userid => (userid === 1000 ? 'ada' : String(userid)),
+			useridOf: name => (name === 'ada' ? 1000 : undefined),
+			utcOffsetMinutes: () => 0,
+		};
+	}
+}
+
+/** Polls until `isTrue`; rejects after 5 s with `what`. */
+export async function until(isTrue: () => boolean, what: string): Promise<void> {
+	const endMs = performance.now() + 5000;
+	while (!isTrue()) {
+		if (performance.now() > endMs) throw new Error(`not within 5 s: ${what}`);
+		await new Promise(resolve => setTimeout(resolve, 1));
+	}
+}
