@@ -213,7 +213,8 @@ export class PartLedger {
 	#report(fact: Fact, more: Readonly<Record<string, unknown>> = {}): void {
 		assert(!this.isExited);
 		const {id, attempt} = this.#spec;
-		const report: PartReport = {id, attempt, seq: this.#reports.length + 1, ...fact};
+		const {atMs, ...rest} = fact;
+		const report = {id, attempt, seq: this.#reports.length + 1, atMs, ...rest} as PartReport;
 		this.#reports.push(report);
 		const event = eventOf(report);
 		this.#lines += encodeEvent({...event, context: {...event.context, ...more}});

@@ -5,7 +5,13 @@
  */
 
 import test, {type ExecutionContext} from 'ava';
-import type {LaunchSpec, PartKey, PartReport, ProcessHost} from '../../src/ports/process-host.ts';
+import type {
+	InventoryEntry,
+	LaunchSpec,
+	PartKey,
+	PartReport,
+	ProcessHost,
+} from '../../src/ports/process-host.ts';
 
 export interface HostSite {
 	/** A host for a new life of the broker; the one before is cut off as by SIGKILL. */
@@ -41,10 +47,17 @@ export async function live(site: HostSite): Promise<Life> {
 /** A new life that has asked for the inventory, as a broker does: its reports count like delivered ones. */
 export async function relive(site: HostSite): Promise<Life> {
 	const life = await live(site);
-	for (const part of (await life.host.inventory()).parts) {
+	await readInventory(life);
+	return life;
+}
+
+/** Asks for the inventory and counts its reports like delivered ones. */
+export async function readInventory(life: Life): Promise<readonly InventoryEntry[]> {
+	const {parts} = await life.host.inventory();
+	for (const part of parts) {
 		for (const report of part.reports) take(life, report);
 	}
-	return life;
+	return parts;
 }
 
 function take(life: Life, report: PartReport): void {

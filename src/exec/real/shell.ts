@@ -65,8 +65,10 @@ export class JobShell {
 	#launcher: Launcher | null = null;
 	#launcherTimer: Timer | null = null;
 	#launcherRestartMs = LAUNCHER_RESTART_MS;
-	/** The last start of any task, or when a task began to wait for one, by the monotonic clock. */
+	/** The last start of any task, by the monotonic clock. */
 	#progressMs = 0;
+	/** Since when tasks wait for a launcher, or null: none does. */
+	#waitingSinceMs: number | null = null;
 	/** When the launcher that is there now got its chance. */
 	#launcherSinceMs = 0;
 	#launcherEnd = 'it does not answer';
@@ -335,16 +337,21 @@ export class JobShell {
 	/** Replaces a launcher that starts nothing while tasks wait for it; in the end the parts fail. */
 	#judgeLauncher(isWaiting: boolean): void {
 		const nowMs = this.#options.clock.monotonicMs();
-		if (!isWaiting) this.#progressMs = nowMs;
-		if (nowMs - this.#progressMs > LAUNCH_MS_MAX) {
-			this.#progressMs = nowMs;
+		if (!isWaiting) {
+			this.#waitingSinceMs = null;
+			return;
+		}
+		this.#waitingSinceMs ??= nowMs;
+		const progressMs = Math.max(this.#waitingSinceMs, this.#progressMs);
+		if (nowMs - progressMs > LAUNCH_MS_MAX) {
+			this.#waitingSinceMs = nowMs;
 			for (const part of this.#parts.values()) {
 				if (part.isFed && part.startable.length > 0)
 					this.#guard(part.spec, () => part.fail(`the launcher starts nothing: ${this.#launcherEnd}`));
 			}
 			return;
 		}
-		if (nowMs - Math.max(this.#progressMs, this.#launcherSinceMs) < LAUNCHER_STALL_MS_MAX) return;
+		if (nowMs - Math.max(progressMs, this.#launcherSinceMs) < LAUNCHER_STALL_MS_MAX) return;
 		this.#options.log(`the launcher (pid ${this.#launcher?.pid}) starts nothing: replacing it`);
 		this.#launcherSinceMs = nowMs;
 		this.#launcher?.kill();
