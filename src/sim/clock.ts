@@ -72,7 +72,10 @@ export class SimClock implements Clock {
 	 * Lets time pass until `isDone`.
 	 * @throws {Error} when it is not done after `withinMs` of virtual time, or nothing is left that could happen.
 	 */
-	async run(isDone: () => boolean, {withinMs, what}: {readonly withinMs: number; readonly what: string}): Promise<void> {
+	async run(
+		isDone: () => boolean,
+		{withinMs, what}: {readonly withinMs: number; readonly what: string},
+	): Promise<void> {
 		const endMs = this.#nowMs + withinMs;
 		await settled();
 		while (!isDone()) {

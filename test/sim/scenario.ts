@@ -37,7 +37,10 @@ export class StubbornClient {
 		}
 	}
 
-	async submit(argv: string[], {requestId, durationS = 0}: {requestId: string; durationS?: number}): Promise<bigint> {
+	async submit(
+		argv: string[],
+		{requestId, durationS = 0}: {requestId: string; durationS?: number},
+	): Promise<bigint> {
 		const jobspec = jobspecFromCommand({argv, durationS, cwd: '/', environment: {}});
 		const J = wrapSigned(USERID, stringifyJson(jobspec));
 		const {id} = await this.call('job-ingest.submit', {J, urgency: 16, flags: 0, request_id: requestId});
@@ -93,10 +96,12 @@ export async function comeToRest(world: SimWorld): Promise<void> {
 /** Nothing is left on the node, the log proves itself, and its replay is the state in memory. */
 export async function checkQuiet(world: SimWorld): Promise<readonly string[]> {
 	const problems: string[] = [];
+	world.disarm();
 	const {broker, node} = world;
 	if (broker === null) return ['the broker is not up'];
 	const {state} = broker.runtime;
-	if (state.jobs.size > 0) problems.push(`active jobs: ${[...state.jobs.values()].map(({value}) => value).join()}`);
+	if (state.jobs.size > 0)
+		problems.push(`active jobs: ${[...state.jobs.values()].map(({value}) => value).join()}`);
 	if (state.parts.size > 0) problems.push(`parts left: ${[...state.parts.keys()].join()}`);
 	if (state.lost.size > 0) problems.push('jobs in lost+found');
 	if (node.parts.size > 0) problems.push(`directories left: ${[...node.parts.keys()].join()}`);
@@ -117,4 +122,3 @@ export function startCounts(world: SimWorld): Map<string, number> {
 	for (const start of world.node.starts) counts.set(start, (counts.get(start) ?? 0) + 1);
 	return counts;
 }
-
