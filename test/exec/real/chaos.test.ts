@@ -34,7 +34,10 @@ interface Expected {
 
 for (const seed of [1, 2, Number(process.env.COPPICE_SEED ?? Math.floor(Math.random() * 1e9))]) {
 	test(`parts end once and truly under faults drawn from seed ${seed === 1 || seed === 2 ? seed : 'at random'}`, async t => {
-		t.log(`seed ${seed}`);
+		const faults: string[] = [];
+		t.teardown(() => {
+			if (!t.passed) t.log(`seed ${seed}, faults ${faults.join(' ')}`);
+		});
 		const random = draw(seed);
 		const site = createRealSite(t);
 		let life = await relive(site);
@@ -60,7 +63,7 @@ for (const seed of [1, 2, Number(process.env.COPPICE_SEED ?? Math.floor(Math.ran
 				life = await relive(site);
 				relaunch(life, parts.slice(0, launched));
 			}
-			t.log(`fault ${fault}: ${kind.toFixed(2)}`);
+			faults.push(kind.toFixed(2));
 		}
 		await settle(site, () => life, parts);
 		all.push(...life.reports);

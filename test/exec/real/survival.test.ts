@@ -144,8 +144,14 @@ test('output goes on without loss after the shim is killed', async t => {
 	execFileSync('mkfifo', [`${site.dir}/go`]);
 	life.host.launch(spec);
 	await untilStarted(site, life, spec);
+	// Without a launcher nobody can come to the rescue at first, while the task already writes.
+	const launcher = launcherPid(life)!;
+	process.kill(launcher, 'SIGSTOP');
 	await site.kill(site.shimPid(spec, 0));
 	writeFileSync(`${site.dir}/go`, 'go\n');
+	await site.pass(200);
+	t.true(isAliveNow(taskPid(life, spec)), 'the task waits for a reader');
+	process.kill(launcher, 'SIGCONT');
 	const rescuer = () => pidsIn(`${site.cgroupOf(spec)}/shim`)[0];
 	await site.until('a rescuer', () => rescuer() !== undefined);
 	await site.until('output flows', () => statSync(`${site.dirOf(spec)}/stdout.0`).size > 0);
@@ -321,7 +327,10 @@ test('a part that was launched but not started waits for the launch to be repeat
 	await untilStarted(site, life, anchor);
 	// The launcher is stopped, so the next part is laid out, but no shim of it starts.
 	process.kill(launcherPid(life)!, 'SIGSTOP');
-	const spec = withLedger(site, 16n, 'exit 0');
+	const spec = withLedger(site, 16n, 'read go < $GO', {
+		env: {PATH: '/usr/bin:/bin', GO: `${site.dir}/go`},
+	});
+	execFileSync('mkfifo', [`${site.dir}/go`]);
 	life.host.launch(spec);
 	await site.until('it is laid out', () => readNames(site.dirOf(spec)).includes('spec.json'));
 	const stopped = launcherPid(life)!;
@@ -333,11 +342,14 @@ test('a part that was launched but not started waits for the launch to be repeat
 	await site.pass(300);
 	t.false(readNames(site.dirOf(spec)).includes('claim.0'));
 	after.host.launch(spec);
-	await untilExited(site, after, spec);
-	// The late shims of the old launcher find the claim taken.
+	await untilStarted(site, after, spec);
+	// The late shim of the old launcher finds the claim taken, while the task runs.
 	process.kill(stopped, 'SIGCONT');
 	await site.until('the old launcher has ended', () => !isAliveNow(stopped));
+	await site.until('one shim is left', () => pidsIn(`${site.cgroupOf(spec)}/shim`).length === 1);
 	await site.pass(200);
+	writeFileSync(`${site.dir}/go`, 'go\n');
+	t.like((await untilExited(site, after, spec)).at(-1), {tasks: [{waitStatus: 0}]});
 	t.deepEqual(ledger(site, 16n), ['0']);
 });
 

@@ -5,7 +5,16 @@
  */
 
 import {execFileSync} from 'node:child_process';
-import {chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync} from 'node:fs';
+import {
+	chmodSync,
+	closeSync,
+	existsSync,
+	mkdirSync,
+	openSync,
+	readFileSync,
+	statSync,
+	writeFileSync,
+} from 'node:fs';
 import test from 'ava';
 import type {LaunchSpec, ProcessHost, TaskEnd} from '../../../src/ports/process-host.ts';
 import {decodeEvents} from '../../../src/exec/journal.ts';
@@ -167,6 +176,20 @@ test('what a task leaves behind dies with its job, out of session and group too'
 	const startTicks = startTicksOf(pid);
 	t.true(startTicks === undefined || !isAlive({pid, startTicks}));
 	t.is(await textOf(life.host, spec), 'done\n');
+});
+
+test('output that somebody outside of the job keeps open does not hold the job for ever', async t => {
+	const site = createRealSite(t);
+	const life = await live(site);
+	const spec = specOf(1n, 'sleep 0.3; exit 8');
+	life.host.launch(spec);
+	await untilStarted(site, life, spec);
+	const [started] = life.reports;
+	const fd = openSync(`/proc/${started?.kind === 'started' ? started.tasks[0]!.pid : 0}/fd/1`, 'w');
+	t.teardown(() => closeSync(fd));
+	const reports = await untilExited(site, life, spec);
+	t.like(reports.at(-1), {tasks: [{waitStatus: 8 << 8}]});
+	t.is(reports.length, 2, 'the end was recorded before the shim was ended');
 });
 
 test('much output arrives whole, and its end is known', async t => {
