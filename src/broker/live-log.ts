@@ -4,6 +4,7 @@ import type {DurableState} from '../machines/durable-state.ts';
 import type {Core} from '../services/core.ts';
 import type {LogInspector} from '../services/event-log/topics.ts';
 import type {EventLog} from '../store/event-log.ts';
+import {executeSalvage, planSalvage} from '../store/salvage.ts';
 import {describeLost, dumpFacts, replayLog, verifyLog} from './log-view.ts';
 
 const FLUSH_TIMEOUT_MS = 30_000;
@@ -79,7 +80,6 @@ export class LiveLog implements LogInspector {
 		const {log, dir, restart, core} = this.#options;
 		if (log.mode === 'normal')
 			return {plan: ['The event log is sound: there is nothing to salvage.'], done: false};
-		const {planSalvage, executeSalvage} = await import('../store/salvage.ts');
 		const plan = await planSalvage(dir);
 		if (!yes) return {plan: plan.sentences, done: false};
 		await log.close();

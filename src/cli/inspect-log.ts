@@ -17,6 +17,5 @@ export interface InspectLog {
 }
 
 export async function inspectLog(): Promise<InspectLog> {
-	const path = '../broker/inspect.ts';
-	return (await import(path)) as InspectLog;
+	return import('../broker/inspect.ts');
 }
