@@ -20,10 +20,10 @@ export class CommitGate {
 		return this.#waiting.length - this.#head;
 	}
 
-	/** Runs `run` once `seq` is durable: at once when it is, and nobody waits in front. */
+	/** Runs `run` once `seq` is durable: at once when it is, unless others are just running and come first. */
 	add(seq: number, run: () => void): void {
 		if (this.#shut) return;
-		if (seq <= this.#openSeq && this.waitingCount === 0 && !this.#running) {
+		if (seq <= this.#openSeq && !this.#running) {
 			run();
 			return;
 		}

@@ -6,9 +6,10 @@ import test from 'ava';
 import fc from 'fast-check';
 import {SimDisk} from '../../src/sim/store-dir.ts';
 import {EventLog, type LogRecord} from '../../src/store/event-log.ts';
+import {keyspaceRange, KEYSPACE, recordKey, snapshotKey} from '../../src/store/keyspaces.ts';
 import {RECORD_FACTS_MAX} from '../../src/store/record-codec.ts';
 import {SystemError} from '../../src/formats/errno.ts';
-import {ManualClock, numbered, openLog, readAll, settled} from './log-fixtures.ts';
+import {ManualClock, numbered, openLog, readAll, settled, until} from './log-fixtures.ts';
 
 const TIMEOUT_MS = 5000;
 
@@ -181,6 +182,71 @@ test('after a failed write nothing passes the gate and nothing is written, for e
 	}
 });
 
+test('after a failed write of relaxed facts nothing passes the gate either', async t => {
+	const disk = new SimDisk();
+	const log = await openLog(disk.dir());
+	let fatal: SystemError | null = null as SystemError | null;
+	log.onFatal = error => (fatal = error);
+	disk.failWrite({nth: 1, code: 'ENOSPC'});
+	log.append(numbered(1, 1), {durable: false});
+	await until(() => fatal !== null);
+	let ran = false;
+	log.whenDurable(() => (ran = true));
+	t.false(ran);
+	t.is(fatal?.code, 'ENOSPC');
+	await log.close();
+});
+
+test('a record says which durable fact is the last, whatever it was batched with', async t => {
+	const log = await openLog(new SimDisk().dir());
+	log.append(numbered(1, 2), {durable: false});
+	log.append(numbered(3, 3), {durable: true});
+	log.append(numbered(4, 4), {durable: false});
+	await log.flush(TIMEOUT_MS);
+	log.append(numbered(5, 5), {durable: false});
+	await log.flush(TIMEOUT_MS);
+	const found: number[][] = [];
+	for await (const {seq, endSeq, durableSeq} of log.read({fromSeq: 1})) found.push([seq, endSeq, durableSeq]);
+	t.deepEqual(found, [
+		[1, 4, 3],
+		[5, 5, 3],
+	]);
+});
+
+test('a reader notices records that vanish under an open log', async t => {
+	const disk = new SimDisk();
+	const log = await openLog(disk.dir());
+	for (let n = 1; n <= 3; n += 1) {
+		log.append(numbered(n, n), {durable: true});
+		await log.flush(TIMEOUT_MS);
+	}
+	disk.drop({gte: recordKey(3), lt: recordKey(4)});
+	const {facts, error} = await readAll(log, 1);
+	t.deepEqual(facts, numbered(1, 2));
+	t.is(error?.damage.kind, 'lost-tail');
+	t.deepEqual(
+		(await log.verify()).map(({kind}) => kind),
+		['lost-tail'],
+	);
+});
+
+test('a row that is written again while its first write is under way keeps the newer value', async t => {
+	const clock = new ManualClock();
+	const disk = new SimDisk({clock, syncMs: 5});
+	const log = await createOn(disk, clock);
+	const key = Buffer.from('k');
+	const write = (n: number) =>
+		log.append(numbered(n, n), {durable: true, rows: [{key, value: Buffer.from(`${n}`)}]});
+	write(1);
+	await clock.advance(1);
+	write(2);
+	await clock.advance(5); // The first is committed, the second under way.
+	t.is(log.durableSeq, 1);
+	t.is(Buffer.from(log.get(key)!).toString(), '2');
+	await clock.advance(20);
+	t.is(Buffer.from(log.get(key)!).toString(), '2');
+});
+
 test('what passed the gate survives every crash, and what survives is a prefix of what was appended', async t => {
 	let torn = 0;
 	const step = fc.record({facts: fc.integer({min: 1, max: 4}), durable: fc.boolean(), waitMs: fc.nat(60)});
@@ -269,7 +335,6 @@ test('the newest snapshot is where replay begins; a damaged one is passed over; 
 		await log.flush(TIMEOUT_MS);
 	}
 	disk.crash();
-	const {recordKey, snapshotKey, keyspaceRange, KEYSPACE} = await import('../../src/store/keyspaces.ts');
 	t.is(disk.database!.range(keyspaceRange(KEYSPACE.snapshot)).length, 2);
 	const seen: (number | undefined)[] = [];
 	for (const damage of [

@@ -289,6 +289,29 @@ test('facts that a power cut tore out behind the last fsync are dropped, and the
 	t.deepEqual((await readAll(third, 21)).facts, [{next: true}]);
 });
 
+for (const [title, durable, loseHeads] of [
+	['HEAD knows that they were fsynced', false, 0],
+	['a later record was durable', true, 3],
+] as const) {
+	test(`a hole in relaxed facts is damage when ${title}`, async t => {
+		const disk = await filledDisk();
+		const log = await openLog(disk.dir());
+		log.append(numbered(21, 21), {durable: false});
+		await until(() => log.head.seq === 21);
+		log.append(numbered(22, 22), {durable});
+		await log.flush(TIMEOUT_MS);
+		await settled();
+		disk.crash({loseHeads});
+		disk.drop(records(21, 21));
+		const again = await openLog(disk.dir());
+		t.is(again.mode, 'safe');
+		t.deepEqual(
+			again.damages.map(({kind}) => kind),
+			['gap'],
+		);
+	});
+}
+
 test('a creation that was interrupted at any write is finished, not taken for damage', async t => {
 	const disk = new SimDisk();
 	const log = await openLog(disk.dir());
