@@ -106,6 +106,14 @@ export async function untilStarted(site: HostSite, life: Life, key: PartKey): Pr
 	);
 }
 
+/** Waits until task 0 has written something: its traps are set then. */
+export async function untilReady(site: HostSite, life: Life, key: PartKey): Promise<void> {
+	await untilStarted(site, life, key);
+	await site.until('the task is ready', async () => {
+		return (await life.host.readOutput(key, 0, 'stdout', 0, 1)).data.length > 0;
+	});
+}
+
 async function textOf(host: ProcessHost, key: PartKey, stream: 'stdout' | 'stderr' = 'stdout', task = 0) {
 	const {data} = await host.readOutput(key, task, stream, 0, 1_000_000);
 	return new TextDecoder().decode(data);
@@ -178,16 +186,19 @@ export function processHostContract(
 	});
 
 	for (const [what, script, waitStatus] of [
-		['ends a plain task with SIGTERM', 'sleep 60', TERM],
-		['leaves a task that traps SIGTERM its own exit code', "trap 'exit 123' TERM; sleep 60", 123 << 8],
-		['kills a task that ignores SIGTERM after the kill timeout', "trap '' TERM; sleep 60", 9],
+		['ends a plain task with SIGTERM', 'echo ready; sleep 60', TERM],
+		[
+			'leaves a task that traps SIGTERM its own exit code',
+			"trap 'exit 123' TERM; echo ready; sleep 60",
+			123 << 8,
+		],
+		['kills a task that ignores SIGTERM after the kill timeout', "trap '' TERM; echo ready; sleep 60", 9],
 	] as const) {
 		claim(`terminate ${what}`, async (t, site) => {
 			const life = await live(site);
 			const spec = specOf(20n, `${script}; exit 0`, {killTimeoutMs: 400});
 			life.host.launch(spec);
-			await untilStarted(site, life, spec);
-			await site.pass(150); // The shell of the task sets its trap.
+			await untilReady(site, life, spec);
 			life.host.terminate(spec, TERM);
 			life.host.terminate(spec, TERM);
 			t.deepEqual(outline(await untilExited(site, life, spec)), ['1 started 0', `2 exited 0:${waitStatus}`]);

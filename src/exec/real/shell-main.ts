@@ -15,10 +15,14 @@ import {
 	shellPidPath,
 	type RankSite,
 } from '../part-paths.ts';
-import {joinCgroup, makeCgroup} from './cgroup.ts';
+import {joinCgroup, makeCgroup, removeCgroup} from './cgroup.ts';
 import {NodeClock} from './node-clock.ts';
 import {startTicksOf} from './proc.ts';
 import {JobShell} from './shell.ts';
+
+/** What was sent to the broker leaves meanwhile. */
+const LEAVE_RETRY_MS = 20;
+const LEAVE_TRIES_MAX = 25;
 
 const site = JSON.parse(process.argv[2] ?? '') as RankSite;
 checkSite(site);
@@ -58,13 +62,27 @@ async function run(held: Server): Promise<void> {
 		onDone: () => {
 			rmSync(shellPidPath(site), {force: true});
 			rmSync(eventsPath(site), {force: true});
-			held.close();
-			// Deferred messages to a broker leave before this.
-			setTimeout(() => process.exit(0), 50).unref();
+			leave(LEAVE_TRIES_MAX, held);
 		},
 	});
 	await shell.start();
 	log(`started, pid ${process.pid}`);
+}
+
+/** Removes the rank's cgroups, once the launcher is gone too; only then the next shell may take the lock. */
+function leave(triesLeft: number, held: Server): void {
+	try {
+		joinCgroup(site.cgroupBase, process.pid);
+		if (!removeCgroup(rankCgroup(site)) && triesLeft > 0) {
+			setTimeout(() => leave(triesLeft - 1, held), LEAVE_RETRY_MS);
+			return;
+		}
+	} catch (error) {
+		// Where the base has controllers nothing may join it; an empty cgroup is left, and found again.
+		log(asSystemError(error).toString());
+	}
+	held.close();
+	process.exit(0);
 }
 
 function log(text: string): void {

@@ -5,10 +5,11 @@
  */
 
 import {execFileSync, spawn} from 'node:child_process';
-import {mkdirSync, readdirSync, readFileSync, statSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import test from 'ava';
 import type {LaunchSpec, PartReport} from '../../../src/ports/process-host.ts';
+import {rankCgroup} from '../../../src/exec/part-paths.ts';
 import {isPopulated, makePartCgroup, pidsIn} from '../../../src/exec/real/cgroup.ts';
 import {readClaim} from '../../../src/exec/real/part-dir.ts';
 import {isAlive} from '../../../src/exec/real/proc.ts';
@@ -20,6 +21,7 @@ import {
 	reportsFor,
 	specOf,
 	untilExited,
+	untilReady,
 	untilStarted,
 	type Life,
 } from '../process-host-contract.ts';
@@ -182,10 +184,9 @@ test('shim and task killed at once end as unknown, never as 0', async t => {
 test('a new shell goes on with an escalation by the original deadline', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
-	const spec = specOf(5n, "trap '' TERM; sleep 60; exit 0", {killTimeoutMs: 1500});
+	const spec = specOf(5n, "trap '' TERM; echo ready; sleep 60; exit 0", {killTimeoutMs: 1500});
 	life.host.launch(spec);
-	await untilStarted(site, life, spec);
-	await site.pass(100);
+	await untilReady(site, life, spec);
 	const startMs = site.clock.monotonicMs();
 	life.host.terminate(spec, TERM);
 	await site.until('the order is in the journal', async () => {
@@ -384,14 +385,18 @@ test('a shell that is told to stop ends with its launcher once no part runs, and
 	const site = createRealSite(t);
 	const life = await live(site);
 	const kept = specOf(19n, 'exit 1');
-	const running = specOf(20n, 'sleep 0.4');
+	execFileSync('mkfifo', [`${site.dir}/go`]);
+	const running = specOf(20n, `read go < ${site.dir}/go`);
 	life.host.launch(kept);
 	life.host.launch(running);
 	await untilExited(site, life, kept);
 	const [shell, launcher] = [site.shellPid()!, launcherPid(life)!];
 	await life.host.close({stop: true});
+	await site.pass(300);
 	t.true(isAliveNow(shell), 'a part still runs');
+	writeFileSync(`${site.dir}/go`, 'go\n');
 	await site.until('shell and launcher are gone', () => !isAliveNow(shell) && !isAliveNow(launcher));
+	t.false(existsSync(rankCgroup(site.site)));
 	const after = await relive(site);
 	t.like(exitOf(after, kept), {tasks: [{waitStatus: 256}]});
 	t.like(exitOf(after, running), {tasks: [{waitStatus: 0}]});
