@@ -45,11 +45,13 @@ export interface FakeJobOptions {
 	readonly endsInsteadOfCut?: boolean;
 	/** Bytes of one data event at most, differently cut for each subscription. */
 	readonly pieceBytes?: readonly number[];
+	/** How many bytes before the offsets that were asked for the output begins. Default 0. */
+	readonly overlapBytes?: number;
 }
 
 /** Lets `broker` accept one job with any submit, and serve its logs. */
 export function serveJob(broker: ScriptedBroker, options: FakeJobOptions): void {
-	const {events, output = [], tasks = 1, cuts = [], pieceBytes = [7]} = options;
+	const {events, output = [], tasks = 1, cuts = [], pieceBytes = [7], overlapBytes = 0} = options;
 	let subscriptions = 0;
 	broker.on('job-ingest.submit', request => request.respond({id: JOB_ID}));
 	broker.on('job-info.eventlog-watch', request => {
@@ -58,7 +60,7 @@ export function serveJob(broker: ScriptedBroker, options: FakeJobOptions): void 
 		const lines =
 			path === 'eventlog'
 				? events.map(encodeEvent)
-				: outputLines({output, tasks, offsets: offsets ?? {}, sizes: pieceBytes, number});
+				: outputLines({output, tasks, offsets: offsets ?? {}, sizes: pieceBytes, number, overlapBytes});
 		void send(broker, request, {lines, cutAfter: cuts[number], isEnd: options.endsInsteadOfCut === true});
 	});
 }
@@ -84,9 +86,10 @@ interface OutputLines {
 	readonly offsets: Readonly<Record<string, number>>;
 	readonly sizes: readonly number[];
 	readonly number: number;
+	readonly overlapBytes: number;
 }
 
-function outputLines({output, tasks, offsets, sizes, number}: OutputLines): string[] {
+function outputLines({output, tasks, offsets, sizes, number, overlapBytes}: OutputLines): string[] {
 	const lines = [
 		{
 			timestamp: 100.5,
@@ -107,7 +110,7 @@ function outputLines({output, tasks, offsets, sizes, number}: OutputLines): stri
 			const piece = Buffer.from(bytes.subarray(start, start + size));
 			const offset = sent.get(key) ?? 0;
 			sent.set(key, offset + piece.length);
-			const from = Math.max(0, (offsets[key] ?? 0) - offset);
+			const from = Math.max(0, (offsets[key] ?? 0) - overlapBytes - offset);
 			if (from >= piece.length) continue;
 			lines.push(dataEvent({task, stream, piece: piece.subarray(from), offset: offset + from}));
 		}

@@ -29,9 +29,10 @@ test('any cut of the output and any loss of the connection gives the exact bytes
 			pieces,
 			fc.array(fc.nat({max: 12}), {maxLength: 5}),
 			fc.array(fc.integer({min: 1, max: 9}), {minLength: 1, maxLength: 3}),
-			async (output, cuts, pieceBytes) => {
+			fc.nat({max: 30}),
+			async (output, cuts, pieceBytes, overlapBytes) => {
 				const world = new FakeWorld();
-				serveJob(world.broker, {events: jobEvents({status: 0}), output, cuts, pieceBytes});
+				serveJob(world.broker, {events: jobEvents({status: 0}), output, cuts, pieceBytes, overlapBytes});
 				const result = await world.run(['run', 'cat']);
 				losses += world.broker.connections - 1;
 				t.deepEqual(result.stdoutBytes, bytesOf(output, 'stdout'));

@@ -4,8 +4,6 @@ import {scalarText} from '../fields.ts';
 import type {Column, Spec} from './template.ts';
 import {strftime} from './strftime.ts';
 
-export type FieldValue = unknown;
-
 export interface RenderOptions {
 	/** Minutes that local time is ahead of UTC. */
 	readonly utcOffsetMinutes: (epochS: number) => number;
@@ -13,21 +11,22 @@ export interface RenderOptions {
 	readonly width?: number;
 }
 
-/** Whether Flux would call a value empty: nothing there, or a zero time. */
-export function isEmptyValue(value: FieldValue): boolean {
-	return value === undefined || value === null || value === '';
-}
+/** Texts that say nothing: no value, a time that is not set, a duration of zero. As Flux has them. */
+const EMPTY_TEXTS = new Set(['', '0s', '0.0', '0:00:00', '1970-01-01T00:00:00']);
 
 /** The value as text, not yet padded. */
-export function convertValue(value: FieldValue, column: Column, options: RenderOptions): string {
-	const {conversion, spec} = column;
-	if (isEmptyValue(value)) return spec.hasDash ? '-' : '';
-	const text = textOf(value, {conversion, spec, options});
-	return text === '' && spec.hasDash ? '-' : text;
+export function convertValue(value: unknown, column: Column, options: RenderOptions): string {
+	const text = value === undefined || value === null ? '' : textOf(value, {...column, options});
+	return column.spec.hasDash && EMPTY_TEXTS.has(text) ? '-' : text;
+}
+
+/** Whether a column may leave it out (`?:`). */
+export function isEmptyValue(value: unknown, column: Column, options: RenderOptions): boolean {
+	return [...EMPTY_TEXTS, '-'].includes(convertValue(value, column, options));
 }
 
 /** The value as it stands in its column. */
-export function renderValue(value: FieldValue, column: Column, options: RenderOptions): string {
+export function renderValue(value: unknown, column: Column, options: RenderOptions): string {
 	const text = cut(convertValue(value, column, options), column);
 	const isNumber = typeof value === 'number' && column.conversion === '';
 	return pad(text, column.spec, {width: options.width ?? column.spec.width, align: isNumber ? '>' : '<'});
@@ -45,7 +44,7 @@ interface Conversion {
 	readonly options: RenderOptions;
 }
 
-function textOf(value: FieldValue, {conversion, spec, options}: Conversion): string {
+function textOf(value: unknown, {conversion, spec, options}: Conversion): string {
 	const number = typeof value === 'number' ? value : NaN;
 	if (Number.isNaN(number)) return typeof value === 'object' ? JSON.stringify(value) : scalarText(value);
 	const offset = options.utcOffsetMinutes(number);

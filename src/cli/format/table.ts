@@ -26,7 +26,9 @@ export function renderTable<R>(options: TableOptions<R>): string {
 	const {columns, after} = parseTemplate(source);
 	const known = columns.map(column => ({column, field: fieldOf(column, fields)}));
 	const shown = known.filter(
-		({column, field}) => !column.isLeftOutWhenEmpty || rows.some(row => !isEmptyValue(field.value(row))),
+		({column, field}) =>
+			!column.isLeftOutWhenEmpty ||
+			rows.some(row => !isEmptyValue(field.value(row), column, {utcOffsetMinutes})),
 	);
 	const widths = shown.map(({column, field}) => {
 		if (!column.isGrown) return column.spec.width;

@@ -2,12 +2,12 @@
 import {readFileSync} from 'node:fs';
 import {lstat, readFile} from 'node:fs/promises';
 import {createInterface} from 'node:readline';
+import {NodeRandom} from '../../broker/real/node-random.ts';
+import {NodeClock} from '../../exec/real/node-clock.ts';
 import {asSystemError} from '../../formats/errno.ts';
 import {UnixTransport} from '../../net/real/unix-transport.ts';
 import type {World} from '../context.ts';
 import {ProcessSink} from './process-sink.ts';
-import {SystemClock} from './system-clock.ts';
-import {SystemRandom} from './system-random.ts';
 
 export function realWorld(): World {
 	return {
@@ -17,8 +17,8 @@ export function realWorld(): World {
 		get version() {
 			return packageVersion();
 		},
-		clock: new SystemClock(),
-		random: new SystemRandom(),
+		clock: new NodeClock(),
+		random: new NodeRandom(),
 		transport: new UnixTransport(),
 		stdout: new ProcessSink(process.stdout),
 		stderr: new ProcessSink(process.stderr),

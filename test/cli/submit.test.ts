@@ -1,0 +1,155 @@
+/** Goal: each copy is one job, in order, whatever happens to the connection. Method: a scripted broker that counts. */
+import test from 'ava';
+import fc from 'fast-check';
+import {SystemError} from '../../src/formats/errno.ts';
+import {unwrapSigned} from '../../src/formats/sign-none.ts';
+import {jobEvents} from './fake-job.ts';
+import {FakeWorld} from './fake-world.ts';
+
+interface Sent {
+	readonly J: string;
+	readonly request_id: string;
+}
+
+interface Spec {
+	readonly tasks: readonly [{readonly command: readonly string[]}];
+	readonly attributes: {readonly system: {readonly environment: Readonly<Record<string, string>>}};
+}
+
+const specOf = ({J}: Sent) => JSON.parse(unwrapSigned(J).payload) as Spec;
+
+test('every copy becomes one job, in order, though answers are lost', async t => {
+	await fc.assert(
+		fc.asyncProperty(
+			fc.integer({min: 1, max: 300}),
+			fc.array(fc.nat({max: 400}), {maxLength: 4}),
+			async (count, cuts) => {
+				const world = new FakeWorld();
+				const idOf = new Map<string, bigint>();
+				let requests = 0;
+				world.broker.on('job-ingest.submit', request => {
+					const {request_id: requestId} = request.payload as Sent;
+					if (!idOf.has(requestId)) idOf.set(requestId, BigInt(idOf.size + 1));
+					requests += 1;
+					if (cuts.includes(requests)) world.broker.cut();
+					else request.respond({id: idOf.get(requestId)});
+				});
+				const {stdout, exitCode} = await world.run([
+					'submit',
+					`--cc=0-${count - 1}`,
+					'--request-id=r',
+					'true',
+				]);
+				t.is(exitCode, 0);
+				t.is(idOf.size, count);
+				const ids = stdout.trimEnd().split('\n');
+				t.is(ids.length, count);
+				const printed = await world.run(['job', 'id', ...ids]);
+				t.deepEqual(
+					printed.stdout.trimEnd().split('\n'),
+					Array.from({length: count}, (_, cc) => String(idOf.get(`r.${cc}`))),
+				);
+			},
+		),
+		{numRuns: 25},
+	);
+});
+
+test('a copy finds its id in its environment and in {cc}; one of --bcc only in {cc}', async t => {
+	const world = new FakeWorld();
+	world.broker.answer('job-ingest.submit', {id: 1234});
+	await world.run(['submit', '--cc=3,5', '--env=-*', 'echo', '{cc}']);
+	await world.run(['submit', '--bcc=7', '--env=-*', 'echo', '{cc}']);
+	const specs = world.broker.payloadsOf('job-ingest.submit').map(payload => specOf(payload as Sent));
+	t.deepEqual(
+		specs.map(({tasks, attributes}) => [tasks[0].command[1], attributes.system.environment]),
+		[
+			['3', {COPPICE_JOB_CC: '3'}],
+			['5', {COPPICE_JOB_CC: '5'}],
+			['7', {}],
+		],
+	);
+});
+
+test('a broker that is full is asked again with the same request id', async t => {
+	const world = new FakeWorld();
+	let busy = 3;
+	world.broker.on('job-ingest.submit', request => {
+		if (busy-- > 0) throw new SystemError('EAGAIN', 'too many requests');
+		request.respond({id: 1234});
+	});
+	const {stdout} = await world.run(['submit', 'true']);
+	t.is(stdout, 'fNH\n');
+	const ids = world.broker.payloadsOf('job-ingest.submit').map(payload => (payload as Sent).request_id);
+	t.deepEqual(new Set(ids).size, 1);
+	t.is(ids.length, 4);
+});
+
+test('--wait waits for all and exits with the highest status', async t => {
+	const world = new FakeWorld();
+	const statuses = [0, 3 << 8, 9];
+	let submitted = 0;
+	world.broker.on('job-ingest.submit', request => request.respond({id: (submitted += 1)}));
+	world.broker.on('job-info.eventlog-watch', request => {
+		const {id} = request.payload as {id: number};
+		for (const event of jobEvents({status: statuses[Number(id) - 1]})) {
+			request.respondStream({event: `${JSON.stringify(event)}\n`});
+		}
+		request.end();
+	});
+	const {exitCode, stdout, stderr} = await world.run(['submit', '--wait', '--quiet', '--cc=0-2', 'x']);
+	t.deepEqual([exitCode, stdout], [137, '']);
+	t.is(stderr, 'coppice submit: f4: task(s) Killed\n');
+});
+
+test('--env rules apply in order, with --env-remove and --env-file among them', async t => {
+	const files = {'/home/u/rules': '# a comment\nZ=$Y-$$1\n-B*\n'};
+	const env = {PATH: '/bin', B1: '1', B2: '2', Y: 'y', COPPICE_URI: 'local:///x'};
+	const environment = async (...rules: string[]) => {
+		const {stdout} = await new FakeWorld().run(['submit', '--dry-run', ...rules, 'x'], {env, files});
+		return (JSON.parse(stdout) as Spec).attributes.system.environment;
+	};
+	const all = {HOME: '/home/u', PATH: '/bin', B1: '1', B2: '2', Y: 'y'};
+	t.deepEqual(await environment(), all);
+	t.deepEqual(await environment('--env-remove=*', '--env', 'PATH', '--env=B?'), {
+		PATH: '/bin',
+		B1: '1',
+		B2: '2',
+	});
+	t.deepEqual(await environment('--env=-/[^P]/', '--env=X=${PATH}:/x'), {PATH: '/bin', X: '/bin:/x'});
+	t.deepEqual(await environment('--env-file=~/rules', '--env=B1=new'), {
+		HOME: '/home/u',
+		PATH: '/bin',
+		Y: 'y',
+		Z: 'y-$1',
+		B1: 'new',
+	});
+});
+
+test('a rule with an unset variable, a bad copy list and a bad setting are usage errors', async t => {
+	for (const options of [
+		['--env=A=$NOPE'],
+		['--env==x'],
+		['--cc=3-1'],
+		['--cc='],
+		['--cc=1', '--bcc=2'],
+		['--setopt=a=1', '--setopt=a.b=2'],
+		['--setattr=.frob=1'],
+		['--request-id='],
+	]) {
+		const {exitCode} = await new FakeWorld().run(['submit', '--dry-run', ...options, 'x']);
+		const {exitCode: wet} = await new FakeWorld().run(['submit', ...options, 'x']);
+		t.is(Math.max(exitCode, wet), 2, options.join(' '));
+	}
+});
+
+test('a time limit without a unit is in minutes', async t => {
+	const duration = async (limit: string) => {
+		const {stdout} = await new FakeWorld().run(['submit', '--dry-run', '-t', limit, 'x']);
+		return (JSON.parse(stdout) as {attributes: {system: {duration: number}}}).attributes.system.duration;
+	};
+	t.deepEqual(
+		await Promise.all(['5', '0.5', '90s', '1.5h', 'inf', '0'].map(duration)),
+		[300, 30, 90, 5400, 0, 0],
+	);
+});
