@@ -134,6 +134,8 @@ function check(
 	const story = `${name}; ${reports.map(report => JSON.stringify({...report, id: Number(report.id)})).join(' ')}`;
 	const bySeq = new Map<number, PartReport>();
 	for (const report of reports) {
+		// Of a part that no shell knows the end is made up anew each time.
+		if (report.seq === 1 && report.kind === 'exited') continue;
 		t.deepEqual(bySeq.get(report.seq) ?? report, report, name);
 		bySeq.set(report.seq, report);
 	}
