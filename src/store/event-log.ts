@@ -8,6 +8,7 @@ import type {Clock, Timer} from '../ports/clock.ts';
 import type {Store, StoreDir, StoreEntry, StoreOp} from '../ports/store.ts';
 import {CommitGate} from './commit-gate.ts';
 import {LogDamageError, type Damage} from './damage.ts';
+import {FlushWaiters} from './flush-waiters.ts';
 import {HEAD_MARK_BYTES_MAX, type Head} from './head-file.ts';
 import {HeadWriter} from './head-writer.ts';
 import {META_BASE, META_CLEAN} from './keyspaces.ts';
@@ -32,13 +33,6 @@ export interface AppendOptions {
 	/** False: relaxed (DESIGN section 3.2), written within `RELAXED_DELAY_MS`, not waited for by the gate. */
 	readonly durable: boolean;
 	readonly rows?: readonly Row[];
-}
-
-interface Flusher {
-	readonly seq: number;
-	readonly resolve: () => void;
-	readonly reject: (error: SystemError) => void;
-	readonly timer: Timer;
 }
 
 export class EventLog {
@@ -70,6 +64,7 @@ export class EventLog {
 	readonly #gate: CommitGate;
 	readonly #headWriter: HeadWriter | null;
 	readonly #pendingRows = new PendingRows();
+	readonly #flushes: FlushWaiters;
 	#snapshotSeqs: readonly number[];
 	#base: number;
 	#mark: unknown;
@@ -85,7 +80,6 @@ export class EventLog {
 	#syncWanted = false;
 	#hasUnsynced = false;
 	#relaxedTimer: Timer | null = null;
-	#flushers: Flusher[] = [];
 	#fatal: SystemError | null = null;
 	#closing: Promise<void> | null = null;
 	#pruning: Promise<void> = Promise.resolve();
@@ -109,6 +103,7 @@ export class EventLog {
 		const {proof, damages, store, head, headFile} = opened;
 		this.#clock = clock;
 		this.#dir = dir;
+		this.#flushes = new FlushWaiters(clock);
 		this.#store = store;
 		this.mode = damages.length === 0 && dir !== null ? 'normal' : 'safe';
 		this.damages = damages;
@@ -232,17 +227,10 @@ export class EventLog {
 		if (this.#fatal !== null) throw this.#fatal;
 		const seq = this.#appendedSeq;
 		if (this.mode === 'safe' || (seq <= this.#durableSeq && !this.#hasUnsynced && this.#open.isEmpty)) return;
-		await new Promise<void>((resolve, reject) => {
-			const text = `The event log's disk did not take facts up to ${seq} within ${timeoutMs} ms`;
-			const timer = this.#clock.setTimer(timeoutMs, () => {
-				this.#flushers = this.#flushers.filter(other => other !== flusher);
-				reject(new SystemError('ETIMEDOUT', text));
-			});
-			const flusher: Flusher = {seq, resolve, reject, timer};
-			this.#flushers.push(flusher);
-			this.#syncWanted = true;
-			this.#schedule();
-		});
+		this.#syncWanted = true;
+		const flushed = this.#flushes.wait(seq, timeoutMs);
+		this.#schedule();
+		await flushed;
 	}
 
 	/**
@@ -324,7 +312,7 @@ export class EventLog {
 		if (this.#commitStartMs !== null || this.#fatal !== null) return;
 		this.#relaxedTimer?.cancel();
 		this.#relaxedTimer = null;
-		if (this.#flushers.length === 0) this.#syncWanted = false; // The commit before has served them.
+		if (this.#flushes.count === 0) this.#syncWanted = false; // The commit before has served them.
 		if (this.#open.isEmpty && !this.#syncWanted) return;
 		this.#commitStartMs = this.#clock.monotonicMs();
 		void this.#commit(); // Rejects only when a callback of the owner throws: a broken invariant, not for us to hide.
@@ -354,12 +342,7 @@ export class EventLog {
 		const {seq, hash} = this.#written;
 		this.#durableSeq = seq;
 		this.#headWriter?.write({logId: this.logId, seq, hash, mark} satisfies Head);
-		const done = this.#flushers.filter(flusher => flusher.seq <= seq);
-		this.#flushers = this.#flushers.filter(flusher => flusher.seq > seq);
-		for (const {timer, resolve} of done) {
-			timer.cancel();
-			resolve();
-		}
+		this.#flushes.done(seq);
 		this.#gate.open(seq);
 	}
 
@@ -406,10 +389,7 @@ export class EventLog {
 		this.#fatal = reason;
 		this.#relaxedTimer?.cancel();
 		this.#gate.shut();
-		for (const {timer, reject} of this.#flushers.splice(0)) {
-			timer.cancel();
-			reject(reason);
-		}
+		this.#flushes.fail(reason);
 		this.onFatal(reason);
 	}
 

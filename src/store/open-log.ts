@@ -156,8 +156,12 @@ async function withBallast<T>(dir: StoreDir, run: () => Promise<T>): Promise<{va
 	}
 }
 
-/** Errors that say nothing about the database itself: trying again later is the answer, not safe mode. */
 const PASSING = new Set(['EBUSY', 'EACCES', 'EPERM', 'EMFILE', 'ENOMEM', 'ENOSPC', 'EROFS']);
+
+/** Whether an error says nothing about the database itself: trying again later is the answer, not safe mode. */
+export function isPassing(error: unknown): boolean {
+	return PASSING.has(asSystemError(error).code);
+}
 
 async function openOrRepair(
 	dir: StoreDir,
@@ -167,7 +171,7 @@ async function openOrRepair(
 		return {store: await open(), damages: []};
 	} catch (error) {
 		const reason = asSystemError(error);
-		if (PASSING.has(reason.code)) throw reason;
+		if (isPassing(reason)) throw reason;
 		const sentence = `The database in ${dir.path} cannot be opened: ${reason.message}.`;
 		const damage: Damage = {kind: 'unopenable', fromSeq: null, toSeq: null, sentence};
 		return {store: await repairedCopy(dir), damages: [damage]};
@@ -178,7 +182,7 @@ async function repairedCopy(dir: StoreDir): Promise<Store | null> {
 	try {
 		return await dir.openCopy({name: null, repair: true});
 	} catch (error) {
-		if (PASSING.has(asSystemError(error).code)) throw error;
+		if (isPassing(error)) throw error;
 		return null; // The damage `unopenable` stands for it.
 	}
 }

@@ -4,23 +4,28 @@
  * its bytes can be found.
  */
 import {asSystemError, SystemError} from '../formats/errno.ts';
-import type {Store, StoreDir, StoreEntry, StoreOp} from '../ports/store.ts';
+import type {Store, StoreDir, StoreOp} from '../ports/store.ts';
 import {seqRangeText} from './damage.ts';
-import {fillRegion, findRegions, isInRegion, type Filling, type Region} from './damaged-regions.ts';
+import {fillRegion, findRegions, isInRegion, type Filling} from './damaged-regions.ts';
 import {HEAD_FILE, HeadFile, type Head} from './head-file.ts';
-import {ALL_ROWS, keyspaceRange, KEYSPACE, META_BASE, recordKey, seqOfKey} from './keyspaces.ts';
-import {metaOp} from './meta.ts';
-import {OPENING_COPY} from './open-log.ts';
+import {ALL_ROWS, keyspaceRange, KEYSPACE, keyText, recordKey, seqOfKey} from './keyspaces.ts';
+import {isPassing, OPENING_COPY} from './open-log.ts';
 import {findBase, logIdOf} from './prove-log.ts';
-import {collectRaw, type Candidate} from './raw-collection.ts';
-import {decodeRecord, sameBytes} from './record-codec.ts';
+import {
+	collectRaw,
+	type Candidate,
+	type CollectOptions,
+	type FoundRow,
+	type RawCollection,
+} from './raw-collection.ts';
+import {decodeRecord, sameBytes, sha256} from './record-codec.ts';
+import {rebuildDatabase, type Rebuilding} from './rebuild-database.ts';
 import {isWholeRow} from './rows.ts';
 
 /** The damaged database is kept under this name and a number. */
 export const DAMAGED_COPY = 'damaged';
 /** Of both kinds together: the database that was replaced, and its evidence. */
 export const DAMAGED_COPIES_MAX = 4;
-const BATCH_OPS_MAX = 1000;
 
 export interface SalvagePlan {
 	/** What is wrong and what would be done, as a person reads it. */
@@ -35,14 +40,11 @@ export interface SalvagePlan {
 	readonly work: SalvageWork;
 }
 
-interface SalvageWork {
-	readonly base: number;
-	readonly regions: readonly Region[];
-	readonly strays: ReadonlySet<number>;
-	readonly fillings: readonly Filling[];
-	readonly rowFixes: readonly StoreOp[];
+interface SalvageWork extends Rebuilding {
+	/** Whether a new database is needed at all; HEAD may be all that is wrong. */
 	readonly rebuild: boolean;
 	readonly main: 'none' | 'copy' | 'repaired';
+	/** What HEAD is to say; null: what it says. */
 	readonly head: Head | null;
 }
 
@@ -77,7 +79,7 @@ export async function executeSalvage(dir: StoreDir, plan: SalvagePlan): Promise<
 		const source = work.main === 'none' ? null : await dir.openCopy({name: null, repair});
 		try {
 			const keepAs = await freeCopyName(dir);
-			await dir.replaceDatabase({keepAs, build: async fresh => rebuild(source, fresh, work)});
+			await dir.replaceDatabase({keepAs, build: async fresh => rebuildDatabase(fresh, source, work)});
 			await keepEvidence(dir, keepAs);
 		} finally {
 			await source?.close();
@@ -100,10 +102,12 @@ async function openMain(dir: StoreDir): Promise<Pick<Found, 'store' | 'main' | '
 	try {
 		return {store: await dir.openCopy({name: null, repair: false}), main: 'copy', why: null};
 	} catch (error) {
+		if (isPassing(error)) throw error;
 		const why = `The database cannot be opened: ${asSystemError(error).message}.`;
 		try {
 			return {store: await dir.openCopy({name: null, repair: true}), main: 'repaired', why};
-		} catch {
+		} catch (repairError) {
+			if (isPassing(repairError)) throw repairError;
 			return {store: null, main: 'none', why};
 		}
 	}
@@ -115,15 +119,15 @@ async function makePlan(dir: StoreDir, found: Found): Promise<SalvagePlan> {
 	const logId = logIdOf(first) ?? writtenHead?.logId ?? null;
 	const head = writtenHead !== null && writtenHead.logId === logId ? writtenHead : null;
 	const scanned = await findRegions(store, {base, head});
-	const rows = await checkRows(store);
-	const isBroken = found.main !== 'copy' || scanned.isUnreadable || rows.isUnreadable;
 	const strays = new Set(scanned.strays);
 	const wants = (seq: number) => scanned.regions.some(region => isInRegion(region, seq));
-	const raw = await collectRaw(dir, {sources: found.sources, wants, allTables: isBroken});
+	const rows = await checkRows(store);
+	const isBroken = found.main !== 'copy' || scanned.isUnreadable || rows.isUnreadable;
+	const raw = await collect(dir, {sources: found.sources, wants, allTables: isBroken});
 	const candidates = [...raw.current(), ...(await ownCandidates(store, {wants, strays}))];
 	const knownId = logId ?? candidates.map(({record}) => logIdOf(record)).find(id => id !== null) ?? null;
 	const fillings = scanned.regions.flatMap(region => fillRegion(region, {candidates, logId: knownId ?? ''}));
-	const rowFixes = fixRows(store, [...raw.rows.values()], rows.damaged);
+	const rowFixes = fixRows(rows, [...raw.rows.values()]);
 	const end = endOf(scanned.end, fillings);
 	const isHeadGood = head !== null && (await endsAt(store, fillings, head));
 	const newHead: Head = {logId: knownId ?? '', seq: end.seq, hash: end.hash, mark: writtenHead?.mark ?? null};
@@ -146,6 +150,14 @@ async function makePlan(dir: StoreDir, found: Found): Promise<SalvagePlan> {
 			head: isHeadGood && !isRebuilt ? null : newHead,
 		},
 	});
+}
+
+/** A damaged table may hide what intact ones behind it hold: then all are read. */
+async function collect(dir: StoreDir, options: CollectOptions): Promise<RawCollection> {
+	const raw = await collectRaw(dir, options);
+	return raw.damagedTables.size === 0 || options.allTables
+		? raw
+		: collectRaw(dir, {...options, allTables: true});
 }
 
 function endOf(
@@ -199,51 +211,41 @@ async function ownCandidates(
 	return found;
 }
 
-/** Rows whose checksum fails. */
-async function checkRows(
-	store: Store | null,
-): Promise<{damaged: readonly Uint8Array[]; isUnreadable: boolean}> {
-	const damaged: Uint8Array[] = [];
-	try {
-		for await (const [key, stored] of allRows(store)) {
-			if (!isWholeRow(key, stored)) damaged.push(key);
-		}
-	} catch {
-		return {damaged, isUnreadable: true};
-	}
-	return {damaged, isUnreadable: false};
+interface CheckedRows {
+	/** Rows whose checksum fails. */
+	readonly damaged: readonly Uint8Array[];
+	/** The hash of every other row that an iteration reaches, by key text: what it does not reach is not copied. */
+	readonly whole: ReadonlyMap<string, Uint8Array>;
+	readonly isUnreadable: boolean;
 }
 
-async function* allRows(store: Store | null): AsyncGenerator<StoreEntry> {
-	if (store !== null) yield* store.iterate(ALL_ROWS);
+async function checkRows(store: Store | null): Promise<CheckedRows> {
+	const damaged: Uint8Array[] = [];
+	const whole = new Map<string, Uint8Array>();
+	let isUnreadable = false;
+	try {
+		for await (const [key, stored] of store === null ? [] : store.iterate(ALL_ROWS)) {
+			if (isWholeRow(key, stored)) whole.set(keyText(key), sha256(stored));
+			else damaged.push(key);
+		}
+	} catch {
+		isUnreadable = true;
+	}
+	return {damaged, whole, isUnreadable};
 }
 
 /** What the rows of the database need: writes that LevelDB dropped, whole versions of damaged ones, or deletion. */
-function fixRows(
-	store: Store | null,
-	found: readonly {key: Uint8Array; stored: Uint8Array | null; isFromLog: boolean}[],
-	damaged: readonly Uint8Array[],
-): readonly StoreOp[] {
+function fixRows({damaged, whole}: CheckedRows, found: readonly FoundRow[]): readonly StoreOp[] {
 	const fixes: StoreOp[] = damaged.map(key => ({type: 'del', key}));
 	for (const {key, stored, isFromLog} of found) {
-		const current = readRow(store, key);
-		const isWhole = current !== undefined && isWholeRow(key, current);
+		const current = whole.get(keyText(key));
 		if (stored === null) {
-			if (isFromLog && isWhole) fixes.push({type: 'del', key});
-			continue;
+			if (isFromLog && current !== undefined) fixes.push({type: 'del', key});
+		} else if (current === undefined || (isFromLog && !sameBytes(current, sha256(stored)))) {
+			fixes.push({type: 'put', key, value: stored});
 		}
-		if (isWhole && (!isFromLog || sameBytes(current, stored))) continue;
-		fixes.push({type: 'put', key, value: stored});
 	}
 	return fixes;
-}
-
-function readRow(store: Store | null, key: Uint8Array): Uint8Array | undefined {
-	try {
-		return store?.get(key);
-	} catch {
-		return undefined; // Unreadable is as good as not there.
-	}
 }
 
 interface PlanParts {
@@ -309,61 +311,5 @@ async function freeCopyName(dir: StoreDir): Promise<string> {
 	const taken = await dir.copies();
 	for (let n = 1; ; n += 1) {
 		if (!taken.includes(`${DAMAGED_COPY}-${n}`)) return `${DAMAGED_COPY}-${n}`;
-	}
-}
-
-async function rebuild(source: Store | null, fresh: Store, work: SalvageWork): Promise<void> {
-	const writer = new BatchWriter(fresh);
-	const isDamaged = (seq: number) =>
-		work.strays.has(seq) || work.regions.some(region => isInRegion(region, seq));
-	for (const keyspace of [KEYSPACE.record, KEYSPACE.snapshot]) {
-		for await (const [key, value] of readable(source, keyspaceRange(keyspace))) {
-			const seq = seqOfKey(key);
-			if (seq === null || seq < work.base || (keyspace === KEYSPACE.record && isDamaged(seq))) continue;
-			await writer.add({type: 'put', key, value});
-		}
-	}
-	for (const {seq, value} of work.fillings) await writer.add({type: 'put', key: recordKey(seq), value});
-	for await (const [key, value] of readable(source, ALL_ROWS)) await writer.add({type: 'put', key, value});
-	for (const op of work.rowFixes) await writer.add(op);
-	await writer.end(metaOp(META_BASE, {seq: work.base, hash: new Uint8Array(32)}));
-}
-
-/** As far as LevelDB can read; what lies behind was collected from its files. */
-async function* readable(
-	source: Store | null,
-	range: {gte: Uint8Array; lt: Uint8Array},
-): AsyncGenerator<StoreEntry> {
-	if (source === null) return;
-	try {
-		for await (const entries of source.iterateChunks(range)) yield* entries;
-	} catch {
-		return;
-	}
-}
-
-class BatchWriter {
-	readonly #store: Store;
-	#ops: StoreOp[] = [];
-
-	constructor(store: Store) {
-		this.#store = store;
-	}
-
-	async add(op: StoreOp): Promise<void> {
-		this.#ops.push(op);
-		if (this.#ops.length >= BATCH_OPS_MAX) await this.#write(false);
-	}
-
-	/** Writes the last operation and waits for the disk. */
-	async end(op: StoreOp): Promise<void> {
-		this.#ops.push(op);
-		await this.#write(true);
-	}
-
-	async #write(sync: boolean): Promise<void> {
-		const ops = this.#ops;
-		this.#ops = [];
-		await this.#store.write(ops, {sync});
 	}
 }

@@ -17,7 +17,7 @@ import {
 } from 'node:fs/promises';
 import {execFile, fork} from 'node:child_process';
 import {tmpdir} from 'node:os';
-import {join} from 'node:path';
+import {basename, join} from 'node:path';
 import {promisify} from 'node:util';
 import test, {type ExecutionContext} from 'ava';
 import type {SystemError} from '../../src/formats/errno.ts';
@@ -280,35 +280,41 @@ for (const bit of [3, 7]) {
 	});
 }
 
-test('a bit flipped in the structure of a table: whatever LevelDB makes of it, nothing is lost', async t => {
-	const {path, table} = await tabledLog(t);
-	const original = await readFile(table);
-	const [from, to] = [original.indexOf('x'.repeat(40)) - 120, original.indexOf('x'.repeat(40)) + 40];
-	const kinds = new Set<string>();
-	for (let at = Math.max(0, from); at < to; at += 7) {
-		const copy = await temporaryDirectory(t);
-		await mkdir(join(copy, 'db'));
-		for (const name of await readdir(join(path, 'db'))) {
-			await copyFile(join(path, 'db', name), join(copy, 'db', name));
+for (const [what, anchor, step] of [
+	['records', 'x'.repeat(40), 9],
+	['rows', 'job/0001', 7],
+] as const) {
+	test(`a bit flipped in the structure of a table, at ${what}: whatever LevelDB makes of it, nothing is lost`, async t => {
+		const {path, table} = await tabledLog(t);
+		const middle = (await readFile(table)).indexOf(anchor);
+		const kinds = new Set<string>();
+		for (let at = Math.max(0, middle - 100); at < middle + 60; at += step) {
+			const copy = await temporaryDirectory(t);
+			await mkdir(join(copy, 'db'));
+			for (const name of await readdir(join(path, 'db'))) {
+				await copyFile(join(path, 'db', name), join(copy, 'db', name));
+			}
+			await copyFile(join(path, 'HEAD'), join(copy, 'HEAD'));
+			await patch(join(copy, 'db', basename(table)), at, byte => (byte[0]! ^= 0x40));
+			const log = await openLog(new LevelStoreDir(copy));
+			if (log.mode === 'safe') kinds.add(log.damages[0]!.kind);
+			for (const fact of (await readAll(log, 1)).facts) t.true((fact as {n: number}).n <= RECORDS);
+			await log.close();
+			const dir = new LevelStoreDir(copy);
+			await dir.lock();
+			await executeSalvage(dir, await planSalvage(dir));
+			await dir.unlock();
+			const whole = await openLog(new LevelStoreDir(copy));
+			t.is(whole.mode, 'normal', `byte ${at}`);
+			t.deepEqual(ns((await readAll(whole, 1)).facts), all, `byte ${at}`);
+			for (const n of all) {
+				t.is(Buffer.from(whole.get(rowKey(n)) ?? []).toString(), `row ${n}`, `byte ${at}`);
+			}
+			await whole.close();
 		}
-		await copyFile(join(path, 'HEAD'), join(copy, 'HEAD'));
-		await patch(join(copy, 'db', table.split('/').at(-1)!), at, byte => (byte[0]! ^= 0x40));
-		const log = await openLog(new LevelStoreDir(copy));
-		if (log.mode === 'safe') kinds.add(log.damages[0]!.kind);
-		for (const fact of (await readAll(log, 1)).facts) t.true((fact as {n: number}).n <= RECORDS);
-		await log.close();
-		const dir = new LevelStoreDir(copy);
-		await dir.lock();
-		const plan = await planSalvage(dir);
-		await executeSalvage(dir, plan);
-		await dir.unlock();
-		const whole = await openLog(new LevelStoreDir(copy));
-		t.is(whole.mode, 'normal', `byte ${at}`);
-		t.deepEqual(ns((await readAll(whole, 1)).facts), all, `byte ${at}`);
-		await whole.close();
-	}
-	t.true(kinds.size > 0);
-});
+		t.true(kinds.size > 0 || what === 'rows'); // Rows are outside of the chain: each proves itself when it is read.
+	});
+}
 
 test('a log in use is refused with the pid, and is free again when its process was killed', async t => {
 	const path = await temporaryDirectory(t);
