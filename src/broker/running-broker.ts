@@ -11,6 +11,8 @@ export interface StartBrokerOptions {
 	/** `-S NAME=VALUE`. */
 	readonly attributes: Readonly<Record<string, string>>;
 	readonly daemon: DaemonContact;
+	/** Called, and waited for, when the log is there, before clients can connect. */
+	readonly beforeServing: () => Promise<void>;
 	/** A line of the broker's log. */
 	readonly write: (line: string) => void;
 }

@@ -25,7 +25,8 @@ const {values} = parseArgs({
 const record = await readStartRecord(String(values['rundir']));
 if (record === null) throw new Error('no start record');
 
-async function startFake({instance, rank, create, daemon}: StartBrokerOptions): Promise<RunningBroker> {
+async function startFake(options: StartBrokerOptions): Promise<RunningBroker> {
+	const {instance, rank, create, daemon} = options;
 	await appendFile(join(orders, 'lives'), `${process.pid}\n`);
 	const mode = (await readFile(join(orders, 'mode'), 'utf8').catch(() => '')).trim();
 	if (mode === 'refuse') throw new SystemError('EINVAL', 'told to refuse');
@@ -49,6 +50,7 @@ async function startFake({instance, rank, create, daemon}: StartBrokerOptions): 
 		{streaming: 'always'},
 	);
 	const server = new RpcServer({registry, clock: new NodeClock(), leave: run => run(), name: `rank ${rank}`});
+	await options.beforeServing();
 	await new UnixTransport().listen(localUri(instance.rundir, rank), link => server.accept(link));
 	if (mode.startsWith('exit:')) end({exitCode: Number(mode.slice(5)), reason: 'told to'});
 	if (mode === 'throw') setImmediate(() => void Promise.reject(new Error('told to throw')));

@@ -106,10 +106,11 @@ class BrokerLife {
 			create,
 			attributes,
 			daemon,
+			// Before anything can be promised: a log that then goes missing was lost, and is not made again.
+			beforeServing: async () => (create ? markLogMade(info, rank) : undefined),
 			write: writeLine,
 		});
 		this.#running = running;
-		if (create) await markLogMade(info, rank);
 		if (this.signal !== null) void this.#terminate(running, this.signal);
 		const {exitCode, reason} = await running.ended;
 		if (exitCode !== 0) await daemon.exiting(exitCode, reason);

@@ -6,6 +6,7 @@ import {NodeClock} from '../../exec/real/node-clock.ts';
 import {Idset} from '../../formats/idset.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import {UnixTransport} from '../../net/real/unix-transport.ts';
+import type {Transport} from '../../ports/transport.ts';
 import {LevelStoreDir} from '../../store/real/level-store-dir.ts';
 import {Broker} from '../broker.ts';
 import type {BrokerConfig} from '../config.ts';
@@ -15,11 +16,18 @@ import {NodeRandom} from './node-random.ts';
 
 /** As `StartBroker` says. */
 export async function startBroker(options: StartBrokerOptions): Promise<RunningBroker> {
-	const {config, instance: info, rank, create, attributes, daemon, write} = options;
+	const {config, instance: info, rank, create, attributes, daemon, beforeServing, write} = options;
 	const clock = new NodeClock();
 	const random = new NodeRandom();
-	const transport = new UnixTransport();
-	transport.onAcceptError = error => write(`err: ${error.toString()}`);
+	const sockets = new UnixTransport();
+	sockets.onAcceptError = error => write(`err: ${error.toString()}`);
+	const transport: Transport = {
+		listen: async (address, onLink) => {
+			await beforeServing();
+			return sockets.listen(address, onLink);
+		},
+		connect: (address, timing) => sockets.connect(address, timing),
+	};
 	const host = new RealProcessHost({...info, rank, clock, random, log: text => write(`info: ${text}`)});
 	return Broker.start({
 		ports: {clock, random, store: new LevelStoreDir(info.statedir), transport, host},
