@@ -1,18 +1,17 @@
 /** A started instance for tests, of fake brokers, with everything that ends it again even when the test fails. */
-import {mkdir, mkdtemp, readFile, rm, writeFile} from 'node:fs/promises';
+import {mkdir, mkdtemp, readdir, readFile, rm, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import type {ExecutionContext} from 'ava';
 import {
 	brokerPidPath,
-	brokersRecordPath,
 	daemonPidPath,
 	daemonSocketPath,
 	type FromDaemon,
 } from '../../src/broker/daemon-protocol.ts';
 import {connectLines} from '../../src/broker/real/line-connection.ts';
-import {asName, isNamedAlive, nameOf, readPidFile, type ProcessName} from '../../src/broker/real/pid-file.ts';
+import {isNamedAlive, nameOf, readPidFile, type ProcessName} from '../../src/broker/real/pid-file.ts';
 import {startInstance, type StartedInstance, type StartOptions} from '../../src/cli/real/start-instance.ts';
 import {NodeClock} from '../../src/exec/real/node-clock.ts';
 import {UnixTransport} from '../../src/net/real/unix-transport.ts';
@@ -75,7 +74,7 @@ export async function makeFixture(t: ExecutionContext): Promise<Fixture> {
 		return name.pid;
 	};
 	t.teardown(async () => {
-		await endAll(rundir, seen);
+		await endInstance(rundir);
 		await rm(root, {recursive: true, force: true});
 	});
 	const warnings: string[] = [];
@@ -144,33 +143,30 @@ async function whoAnswers(path: string): Promise<number | null> {
 	}
 }
 
-/** Ends daemons and brokers that the run directory names, again and again until none comes back. */
-async function endAll(rundir: string, seen: ReadonlyMap<number, ProcessName>): Promise<void> {
+/**
+ * Ends everything that was started with this run directory, which is the test's own, in its arguments: again and again
+ * until nothing comes back. A broker that was just started is in no file yet, so /proc is asked.
+ */
+export async function endInstance(rundir: string): Promise<void> {
 	for (let quiet = 0; quiet < 3;) {
-		const text = await readFile(brokersRecordPath(rundir), 'utf8').catch(() => '');
-		const names = [
-			...seen.values(),
-			...brokersIn(text),
-			await readPidFile(daemonPidPath(rundir)),
-			await readPidFile(brokerPidPath(rundir, 0)),
-		];
-		const alive = names.filter(name => name !== null && isNamedAlive(name));
-		for (const name of alive) {
+		const pids = await pidsWith(rundir);
+		for (const pid of pids) {
 			try {
-				process.kill(name!.pid, 'SIGKILL');
+				process.kill(pid, 'SIGKILL');
 			} catch {
 				// It has just ended.
 			}
 		}
-		quiet = alive.length === 0 ? quiet + 1 : 0;
+		quiet = pids.length === 0 ? quiet + 1 : 0;
 		await new Promise(resolve => setTimeout(resolve, 50));
 	}
 }
 
-function brokersIn(text: string): (ProcessName | null)[] {
-	try {
-		return (JSON.parse(text) as {brokers: unknown[]}).brokers.map(asName);
-	} catch {
-		return [];
-	}
+async function pidsWith(argument: string): Promise<number[]> {
+	const pids = (await readdir('/proc')).map(Number).filter(pid => pid > 1 && pid !== process.pid);
+	const found = pids.map(async pid => {
+		const cmdline = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+		return cmdline.split('\0').includes(argument) ? [pid] : [];
+	});
+	return (await Promise.all(found)).flat();
 }

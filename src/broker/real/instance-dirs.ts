@@ -6,7 +6,7 @@ import {createHash} from 'node:crypto';
 import {chmod, realpath, stat} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
-import {rankDir} from '../../exec/part-paths.ts';
+import {rankDir, type RankSite} from '../../exec/part-paths.ts';
 import {findCgroupBase} from '../../exec/real/cgroup.ts';
 import {HEAD_FILE} from '../../store/head-file.ts';
 import {
@@ -88,7 +88,7 @@ export async function markLogMade(info: InstanceInfo, rank: number): Promise<voi
 }
 
 /** The record of a rank, or null when there is none. @throws {SystemError} EBADMSG */
-export async function readRankRecord(info: InstanceInfo, rank: number): Promise<RankRecord | null> {
+export async function readRankRecord(info: RankPlace, rank: number): Promise<RankRecord | null> {
 	const path = rankRecordPath(info, rank);
 	const text = await readSmallFile(path);
 	return text === null ? null : parseRankRecord(text, path);
@@ -100,6 +100,9 @@ export async function readInstance(statedir: string): Promise<InstanceInfo | nul
 	const text = await readSmallFile(path);
 	return text === null ? null : parseInstance(text, path);
 }
+
+/** What of an instance names the directories of its ranks. */
+export type RankPlace = Omit<RankSite, 'rank'>;
 
 /** What a state directory may hold before its log is there. */
 const OWN_NAMES: readonly string[] = ['db', 'db.building', 'db.new', 'ballast', 'copies', 'lost+found'];
@@ -230,8 +233,8 @@ async function makeRundir({instance, rundir}: InstanceInfo): Promise<void> {
 	}
 }
 
-function rankRecordPath(info: InstanceInfo, rank: number): string {
-	return join(rankDir({...info, rank}), INSTANCE_FILE);
+function rankRecordPath(place: RankPlace, rank: number): string {
+	return join(rankDir({...place, rank}), INSTANCE_FILE);
 }
 
 /** `path` with the symbolic links of that part of it resolved that is there. */

@@ -27,9 +27,14 @@ export async function runCommand(
 ): Promise<number> {
 	const [program, ...args] = argv;
 	if (program === undefined) throw new Error('an empty command');
-	const child = spawn(program, args, {stdio: 'inherit', env: commandEnvironment(env, uri)});
-	const stopForwarding = forwardSignals(signal => child.kill(signal));
+	// Before the command is there: it may get its first signal before we get to run again.
+	const early: NodeJS.Signals[] = [];
+	let forward = (signal: NodeJS.Signals): void => void early.push(signal);
+	const stopForwarding = forwardSignals(signal => forward(signal));
 	try {
+		const child = spawn(program, args, {stdio: 'inherit', env: commandEnvironment(env, uri)});
+		forward = signal => void child.kill(signal);
+		for (const signal of early) forward(signal);
 		return await new Promise<number>(resolve => {
 			child.once('exit', (code, signal) =>
 				resolve(signal === null ? (code ?? 1) : 128 + constants.signals[signal]),
