@@ -5,6 +5,8 @@
 import {LevelStoreDir} from '../store/real/level-store-dir.ts';
 import {SystemError} from '../formats/errno.ts';
 import type {DurableState} from '../machines/durable-state.ts';
+import type {JobContext} from '../machines/job.ts';
+import {Archive} from '../services/archive.ts';
 import {EventLog} from '../store/event-log.ts';
 import {executeSalvage, planSalvage} from '../store/salvage.ts';
 import {NodeClock} from '../exec/real/node-clock.ts';
@@ -74,6 +76,11 @@ export async function inspectState(
 	seq: number | null,
 ): Promise<{seq: number; state: DurableState}> {
 	return withLog(path, log => replayLog(log, seq));
+}
+
+/** A finished job, or null. */
+export async function inspectArchived(path: string, id: bigint): Promise<JobContext | null> {
+	return withLog(path, async log => new Archive(log).job(id) ?? null);
 }
 
 async function withLog<T>(path: string, use: (log: EventLog) => Promise<T>): Promise<T> {

@@ -5,6 +5,7 @@
 import type {Clock} from '../ports/clock.ts';
 import type {Random} from '../ports/random.ts';
 import type {Transport} from '../ports/transport.ts';
+import type {Evaluate} from './repl-source.ts';
 import {BrokerSession, type PatienceOptions} from './broker-session.ts';
 
 export interface Sink {
@@ -33,6 +34,8 @@ export interface World {
 	readInput(): Promise<string>;
 	/** Lines that a person types, with a prompt and a history; ends at end of file. */
 	readLines(prompt: string): AsyncIterable<string>;
+	/** Evaluates a REPL expression; rejects with a `SystemError` EINVAL that says what is wrong with it. */
+	readonly evaluate: Evaluate;
 	/** Whether anything is at `path`. */
 	exists(path: string): Promise<boolean>;
 	/** What tells a process from a later one with its pid; null: it is gone, or dead. */

@@ -127,6 +127,10 @@ export class FakeWorld {
 				return text;
 			},
 			readInput: async () => input,
+			evaluate: async expression => {
+				if (expression === 'bad(') throw new SystemError('EINVAL', "')' is missing at 4");
+				return {expression};
+			},
 			readLines: async function* () {
 				yield* lines;
 			},

@@ -1,14 +1,12 @@
-/** `coppice repl`: expressions about a live broker, or a dead log, evaluated there. */
+/** `coppice repl`: expressions about a live broker, or a dead log, evaluated here on a copy of its state. */
 import {SystemError} from '../../formats/errno.ts';
 import type {CommandModule, ParsedArguments} from '../command.ts';
-import {CommandError, UsageError} from '../command-error.ts';
+import {UsageError} from '../command-error.ts';
 import type {CliContext} from '../context.ts';
-import {objectOf} from '../fields.ts';
-import {inspectLog} from '../inspect-log.ts';
-import {LOG_TIMEOUT_MS} from '../log-source.ts';
 import {operands, textOption} from '../option-value.ts';
 import {printJson} from '../print-json.ts';
 import {RANK_OPTION, rankOption} from '../rank-option.ts';
+import {deadSource, liveSource} from '../repl-source.ts';
 
 const PROMPT = 'coppice> ';
 
@@ -51,12 +49,6 @@ async function evaluator(
 	context: CliContext,
 ): Promise<(text: string) => Promise<unknown>> {
 	const dir = textOption(argv, 'log');
-	if (dir !== undefined) {
-		const log = await inspectLog();
-		if (log.inspectEval === undefined) throw new CommandError('ENOSYS: --log is not available yet');
-		return text => log.inspectEval!(dir, text);
-	}
-	const session = context.session();
-	const options = {...rankOption(argv), idempotent: true, timeoutMs: LOG_TIMEOUT_MS};
-	return async expr => objectOf(await session.call('repl.eval', {expr}, options), 'repl.eval')['value'];
+	const source = dir === undefined ? liveSource(context.session(), rankOption(argv)) : await deadSource(dir);
+	return expression => context.world.evaluate(expression, source);
 }

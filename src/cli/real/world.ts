@@ -9,7 +9,7 @@ import {UnixTransport} from '../../net/real/unix-transport.ts';
 import type {World} from '../context.ts';
 import {ProcessSink} from './process-sink.ts';
 
-export function realWorld(): World {
+export function realWorld(evaluate: World['evaluate']): World {
 	return {
 		env: process.env,
 		cwd: workingDirectory(),
@@ -25,6 +25,7 @@ export function realWorld(): World {
 		readFile: path => readText(path),
 		readInput,
 		readLines,
+		evaluate,
 		exists,
 		processStart,
 		onSignal: (name, handle) => {

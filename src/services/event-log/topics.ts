@@ -1,4 +1,5 @@
 /** The topics that open a broker's own log (docs/services.md): its size, facts, proof and re-execution. */
+import {encode} from '@msgpack/msgpack';
 import type {DurableState} from '../../machines/durable-state.ts';
 import type {ServiceRegistry} from '../../net/service-registry.ts';
 import type {RpcRequest} from '../../net/rpc-request.ts';
@@ -32,8 +33,13 @@ export function registerEventLog(registry: ServiceRegistry, inspector: LogInspec
 	registry.register('repl.state', async request => {
 		const at = new Fields(request).integer('seq', -1);
 		const {seq, state} = await inspector.stateAt(at < 0 ? null : at);
-		request.respond({seq, state: state.encode()});
+		request.respond({seq, state: state.encode(), rpcs: encodeRpcs(state)});
 	});
+}
+
+/** RPCs are no part of the encoded state, since a boot ends them. */
+function encodeRpcs(state: DurableState): Uint8Array {
+	return encode([...state.rpcs.values()]);
 }
 
 async function dump(request: RpcRequest, inspector: LogInspector): Promise<void> {

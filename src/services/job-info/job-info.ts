@@ -3,6 +3,7 @@ import {SystemError} from '../../formats/errno.ts';
 import {stringifyJson} from '../../formats/json.ts';
 import {requestOf, type Jobspec} from '../../formats/jobspec.ts';
 import {wrapSigned} from '../../formats/sign-none.ts';
+import type {ArchiveRow} from '../../machines/archive-row.ts';
 import type {JobContext} from '../../machines/job.ts';
 import type {OutputStream} from '../../ports/process-host.ts';
 import type {Archive} from '../archive.ts';
@@ -35,6 +36,10 @@ export class JobInfo {
 		const found: Record<string, unknown> = {id};
 		for (const key of keys) found[key] = await this.#lookupOne(job, key);
 		return found;
+	}
+
+	archived(id: bigint): ArchiveRow | undefined {
+		return this.#options.archive.job(id);
 	}
 
 	/** Follows `path` into `sink`. @throws {SystemError} ENOENT, EINVAL. Returns how to stop. */

@@ -1,4 +1,5 @@
 /** The topics of `job-info` (docs/services.md). */
+import {encode} from '@msgpack/msgpack';
 import type {ServiceRegistry} from '../../net/service-registry.ts';
 import {Fields} from '../fields.ts';
 import type {JobInfo} from './job-info.ts';
@@ -8,6 +9,10 @@ export function registerJobInfo(registry: ServiceRegistry, info: JobInfo): void 
 	registry.register('job-info.lookup', async request => {
 		const fields = new Fields(request);
 		request.respond(await info.lookup(fields.id(), fields.texts('keys')));
+	});
+	registry.register('job-info.archived', request => {
+		const row = info.archived(new Fields(request).id());
+		request.respond({row: row === undefined ? null : encode(row, {useBigInt64: true})});
 	});
 	registry.register(
 		'job-info.eventlog-watch',

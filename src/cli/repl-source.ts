@@ -1,0 +1,55 @@
+/** Where the REPL reads: a live broker through its services, or a dead log through a private copy. */
+import {decode} from '@msgpack/msgpack';
+import {DurableState} from '../machines/durable-state.ts';
+import type {JobContext} from '../machines/job.ts';
+import type {RpcSnapshot} from '../machines/rpc.ts';
+import type {BrokerSession} from './broker-session.ts';
+import {inspectLog} from './inspect-log.ts';
+import {LOG_TIMEOUT_MS} from './log-source.ts';
+
+export interface ReplSource {
+	/** The state after fact `seq`; null: the newest. */
+	state(seq: number | null): Promise<{readonly seq: number; readonly state: DurableState}>;
+	/** Facts as plain JSON, both ends included. */
+	facts(range: {
+		readonly from: number;
+		readonly to: number;
+	}): AsyncIterable<Readonly<Record<string, unknown>>>;
+	/** A finished job, or null. */
+	archived(id: bigint): Promise<JobContext | null>;
+}
+
+/** The evaluator of `src/repl`; handed in by the entry point, since neither folder imports the other. */
+export type Evaluate = (expression: string, source: ReplSource) => Promise<unknown>;
+
+export function liveSource(session: BrokerSession, options: {readonly nodeid?: number}): ReplSource {
+	const patience = {...options, idempotent: true, timeoutMs: LOG_TIMEOUT_MS};
+	return {
+		async state(seq) {
+			const payload = seq === null ? {} : {seq};
+			const answer = (await session.call('repl.state', payload, patience)) as {
+				readonly seq: number;
+				readonly state: Uint8Array;
+				readonly rpcs: Uint8Array;
+			};
+			const state = DurableState.decode(answer.state);
+			for (const rpc of decode(answer.rpcs) as RpcSnapshot[]) state.rpcs.set(rpc.context.key, rpc);
+			return {seq: answer.seq, state};
+		},
+		facts: range =>
+			session.stream('event-log.dump', range, options) as AsyncIterable<Readonly<Record<string, unknown>>>,
+		async archived(id) {
+			const {row} = (await session.call('job-info.archived', {id}, patience)) as {row: Uint8Array | null};
+			return row === null ? null : (decode(row, {useBigInt64: true}) as JobContext);
+		},
+	};
+}
+
+export async function deadSource(dir: string): Promise<ReplSource> {
+	const log = await inspectLog();
+	return {
+		state: seq => log.inspectState(dir, seq),
+		facts: range => log.inspectDump(dir, range) as AsyncIterable<Readonly<Record<string, unknown>>>,
+		archived: id => log.inspectArchived(dir, id),
+	};
+}
