@@ -1,14 +1,16 @@
 /**
- * A client's session with a broker that may be restarted under it: connects when it is first used, and again after
- * a loss, until the instance has been out of reach for longer than it has patience. Invariant: a request is sent a
- * second time only when its caller said that this does no harm.
+ * A client's session with a broker that may be restarted under it: what `ReconnectingClient` does, with the patience of
+ * the command line and in its words. Invariants: a request is sent a second time only when its caller said that this
+ * does no harm; nothing waits longer than the patience for a broker that does not answer.
  */
 import {SystemError} from '../formats/errno.ts';
 import {formatFsd} from '../formats/fsd.ts';
+import {socketPathOf} from '../net/address.ts';
+import {ReconnectingClient, type RepeatableCallOptions} from '../net/reconnect.ts';
+import {CALL_TIMEOUT_MS, type StreamOptions} from '../net/rpc-client.ts';
 import type {Clock, Timer} from '../ports/clock.ts';
 import type {Random} from '../ports/random.ts';
 import type {Transport} from '../ports/transport.ts';
-import {CALL_TIMEOUT_MS, RpcClient, type CallOptions, type StreamOptions} from '../net/rpc-client.ts';
 
 /** How long commands that do not wait for a job bear a broker that is being restarted. */
 export const RESTART_PATIENCE_MS = 5000;
@@ -16,9 +18,9 @@ export const RESTART_PATIENCE_MS = 5000;
 export const RECONNECT_TIMEOUT_MS = 300_000;
 
 export interface PatienceOptions {
-	/** From the loss to giving up. Default RESTART_PATIENCE_MS. */
+	/** From the loss to giving up with a `LostContactError`. Default RESTART_PATIENCE_MS, then with any other error. */
 	readonly reconnectTimeoutMs?: number;
-	/** Be as patient when there is no socket at all, as when the instance is about to be started. Default false. */
+	/** Be as patient before the first connection, even without a socket: the instance may be about to start. Default false. */
 	readonly waitForSocket?: boolean;
 }
 
@@ -27,287 +29,176 @@ export interface BrokerSessionOptions extends PatienceOptions {
 	readonly transport: Transport;
 	readonly clock: Clock;
 	readonly random: Random;
+	/** Whether there is anything at a path. */
+	readonly exists: (path: string) => Promise<boolean>;
 	/** A loss or a return of the connection, for people. */
 	readonly onNotice?: (text: string) => void | Promise<void>;
 }
 
-export interface SessionCallOptions extends CallOptions {
-	/** May be sent again after a lost connection: asking twice is as good as once. */
-	readonly idempotent?: boolean;
-}
-
 export interface FollowOptions {
-	readonly nodeid?: number;
-	/** Asked when the stream has ended well: false makes it begin again, ENDED_EARLY_MAX times without a new value. */
+	/** Asked when the stream has ended well: false makes it begin again, ENDED_EARLY_MAX times. */
 	readonly isComplete?: () => boolean;
 }
 
-/** The instance stayed out of reach. */
-export class LostContactError extends SystemError {
-	constructor(uri: string, {sinceMs, cause}: {readonly sinceMs: number; readonly cause: SystemError}) {
-		const ago = formatFsd(Math.max(0, sinceMs) / 1000, 3);
-		super(
-			'EHOSTUNREACH',
-			`lost contact with ${uri} ${ago} ago, and it did not come back: ${cause.toString()}`,
-			{cause},
-		);
-	}
-}
+/** The instance stayed out of reach of a command that waits. */
+export class LostContactError extends SystemError {}
 
 /** Without a socket file there is hardly an instance: only a broker that replaces its socket makes this moment. */
 const NO_SOCKET_PATIENCE_MS = 500;
-const BACKOFF_MS_MIN = 16;
-const BACKOFF_MS_MAX = 2000;
-/** A connection that lived so long was a good one: the next loss begins with the shortest pause again. */
-const STABLE_MS = 1000;
-const CONNECT_TIMEOUT_MS = 5000;
-/** A followed stream that is silent for so long makes the session ask whether the broker is still there. */
-const KEEPALIVE_MS = 10_000;
+const SOCKET_POLL_MS = 25;
 const ENDED_EARLY_MAX = 5;
-
-/** What a broker that dies, or its operating system, answers for it. */
-const LOST_CODES = new Set([
-	'ECONNRESET',
-	'ENOTCONN',
-	'EHOSTUNREACH',
-	'ECONNREFUSED',
-	'ECONNABORTED',
-	'EPIPE',
-]);
+const ENDED_EARLY_PAUSE_MS = 200;
+const PING = {seq: 0, 'time.tv_sec': 0, 'time.tv_nsec': 0, pad: ''};
 
 export class BrokerSession {
 	readonly #options: BrokerSessionOptions;
 	readonly #patienceMs: number;
-	#client: RpcClient | null = null;
-	#connecting: Promise<RpcClient> | null = null;
-	#connectedAtMs = 0;
-	#heardAtMs = 0;
-	/** Since when there is no answer, monotonic; null: the broker is there. */
-	#lostAtMs: number | null = null;
-	#everConnected = false;
-	#attempts = 0;
-	#followers = 0;
-	#keepalive: Timer | null = null;
-	#isClosed = false;
+	readonly #client: ReconnectingClient;
+	#wasConnected = false;
+	/** When the outage began, or the session was made; monotonic. */
+	#sinceMs: number;
+	/** From a loss until the broker has answered something; null: it is there. */
+	#outage: Timer | null = null;
+	#lastReason = '';
+	#gaveUp: SystemError | null = null;
+	#socket: Promise<void> | null = null;
 
 	constructor(options: BrokerSessionOptions) {
+		const {uri, transport, clock, random, waitForSocket = false} = options;
 		this.#options = options;
 		this.#patienceMs = options.reconnectTimeoutMs ?? RESTART_PATIENCE_MS;
+		this.#sinceMs = clock.monotonicMs();
+		this.#client = new ReconnectingClient({
+			transport,
+			address: uri,
+			clock,
+			random,
+			connectTimeoutMs: waitForSocket ? this.#patienceMs : RESTART_PATIENCE_MS,
+			reconnectTimeoutMs: this.#patienceMs,
+			onConnect: isFirst => this.#connected(isFirst),
+			onLost: ({code, message}) => this.#lost(`${code}: ${message}`),
+		});
 	}
 
 	/**
-	 * One request. With `idempotent` it is sent again after a loss.
-	 * Rejects as `RpcClient.call` does, and with a `LostContactError` when patience has run out.
+	 * One request; with `idempotent` it is sent again after a loss. `timeoutMs` is for an answer, and does not count the
+	 * time without a broker. Rejects as `RpcClient.call` does, and with a `LostContactError` when patience has run out.
 	 */
-	async call(topic: string, payload?: unknown, options: SessionCallOptions = {}): Promise<unknown> {
-		const {idempotent = false, ...callOptions} = options;
-		for (;;) {
-			const client = await this.#connected();
-			const sentAtMs = this.#options.clock.monotonicMs();
-			try {
-				const value = await client.call(topic, payload, callOptions);
-				this.#heard();
-				return value;
-			} catch (error) {
-				if (!idempotent || !this.#isLoss(error)) {
-					if (!this.#isLoss(error)) this.#heard();
-					throw error;
-				}
-				this.#lose(client, error as SystemError, sentAtMs);
-			}
+	async call(topic: string, payload?: unknown, options: RepeatableCallOptions = {}): Promise<unknown> {
+		const {idempotent = false, timeoutMs = CALL_TIMEOUT_MS} = options;
+		await this.#ready();
+		const waitMs = idempotent ? timeoutMs + this.#patienceMs : timeoutMs;
+		try {
+			return await this.#client.call(topic, payload, {...options, timeoutMs: waitMs});
+		} catch (error) {
+			throw this.#explained(error);
 		}
 	}
 
 	/** A stream that ends with its connection. */
 	async *stream(topic: string, payload?: unknown, options: StreamOptions = {}): AsyncGenerator<unknown> {
-		const client = await this.#connected();
-		for await (const value of client.stream(topic, payload, options)) {
-			this.#heard();
-			yield value;
-		}
-		this.#heard();
+		await this.#ready();
+		const client = await this.#client.connect().catch((error: unknown) => {
+			throw this.#explained(error);
+		});
+		yield* client.stream(topic, payload, options);
 	}
 
 	/**
 	 * A stream that is asked for again after each loss, with a payload that says where it was; what is yielded may
-	 * therefore come twice, and it is for the caller to tell.
+	 * come twice all the same, and it is for the caller to tell.
 	 */
 	async *follow(
 		topic: string,
 		payloadOf: () => unknown,
-		{nodeid, isComplete = () => true}: FollowOptions = {},
+		{isComplete = () => true}: FollowOptions = {},
 	): AsyncGenerator<unknown> {
-		let endedEarly = 0;
-		this.#watch(1);
-		try {
-			for (;;) {
-				const client = await this.#connected();
-				try {
-					const options = nodeid === undefined ? {} : {nodeid};
-					for await (const value of client.stream(topic, payloadOf(), options)) {
-						this.#heard();
-						yield value;
-					}
-					this.#heard();
-					if (isComplete()) return;
-					endedEarly += 1;
-					if (endedEarly >= ENDED_EARLY_MAX) {
-						throw new SystemError(
-							'EPROTO',
-							`${topic} of ${this.#options.uri} ended ${endedEarly} times before its end`,
-						);
-					}
-					await this.#pause();
-				} catch (error) {
-					if (!this.#isLoss(error)) throw error;
-					this.#lose(client, error as SystemError, this.#options.clock.monotonicMs());
-				}
+		const {clock, uri} = this.#options;
+		await this.#ready();
+		for (let ended = 1; ; ended += 1) {
+			try {
+				yield* this.#client.resumableStream(topic, payloadOf);
+			} catch (error) {
+				throw this.#explained(error);
 			}
-		} finally {
-			this.#watch(-1);
+			if (isComplete()) return;
+			if (ended >= ENDED_EARLY_MAX) {
+				throw new SystemError('EPROTO', `${topic} of ${uri} ended ${ended} times before its end`);
+			}
+			await new Promise<void>(resolve => clock.setTimer(ENDED_EARLY_PAUSE_MS, resolve));
 		}
 	}
 
 	/** Ends the connection; the session is of no use afterwards. */
 	close(): void {
-		this.#isClosed = true;
-		this.#keepalive?.cancel();
-		this.#client?.close();
+		this.#outage?.cancel();
+		this.#client.close();
 	}
 
-	async #connected(): Promise<RpcClient> {
-		if (this.#client !== null && this.#client.end === null) return this.#client;
-		this.#connecting ??= this.#connect().finally(() => (this.#connecting = null));
-		return this.#connecting;
+	/** Fails soon with ENOENT when there is no socket: nobody should wait for an instance that is not there. */
+	#ready(): Promise<void> {
+		if (this.#wasConnected || this.#options.waitForSocket === true) return Promise.resolve();
+		return (this.#socket ??= this.#awaitSocket());
 	}
 
-	async #connect(): Promise<RpcClient> {
-		const {clock, transport, uri} = this.#options;
-		const startedMs = clock.monotonicMs();
-		if (this.#attempts > 0) await this.#pause();
-		for (;;) {
-			if (this.#isClosed) throw new SystemError('ECANCELED', `the session with ${uri} was closed`);
-			this.#attempts += 1;
-			try {
-				const link = await transport.connect(uri, {timeoutMs: CONNECT_TIMEOUT_MS});
-				const client = RpcClient.over(link, {clock});
-				if (this.#lostAtMs !== null) await this.#probe(client);
-				return this.#adopt(client);
-			} catch (error) {
-				if (!(error instanceof SystemError)) throw error;
-				this.#giveUp(error, this.#lostAtMs ?? startedMs);
+	async #awaitSocket(): Promise<void> {
+		const {clock, uri, exists} = this.#options;
+		const path = socketPathOf(uri);
+		const endMs = clock.monotonicMs() + NO_SOCKET_PATIENCE_MS;
+		while (!(await exists(path))) {
+			if (clock.monotonicMs() >= endMs) {
+				const text = `no broker serves ${uri}: there is no such socket; is the instance started?`;
+				throw new SystemError('ENOENT', text);
 			}
-			await this.#pause((this.#lostAtMs ?? startedMs) + this.#patienceMs);
+			await new Promise<void>(resolve => clock.setTimer(SOCKET_POLL_MS, resolve));
 		}
 	}
 
-	#adopt(client: RpcClient): RpcClient {
+	#connected(isFirst: boolean): void {
 		const {clock, uri, onNotice} = this.#options;
-		if (this.#lostAtMs !== null && this.#everConnected) {
-			const downMs = clock.monotonicMs() - this.#lostAtMs;
-			void onNotice?.(`reconnected to ${uri} after ${formatFsd(downMs / 1000, 3)}`);
-		}
-		this.#client = client;
-		this.#connectedAtMs = clock.monotonicMs();
-		this.#everConnected = true;
-		this.#heard();
-		return client;
-	}
-
-	/** Whoever accepts a connection need not be able to answer. */
-	async #probe(client: RpcClient): Promise<void> {
-		try {
-			await client.call('broker.ping', PING, {timeoutMs: Math.min(CALL_TIMEOUT_MS, this.#patienceMs)});
-		} catch (error) {
-			const {code} = error as SystemError;
-			if (!LOST_CODES.has(code) && code !== 'ETIMEDOUT') return; // An answer, even if it is no good one.
-			client.close();
-			throw error;
-		}
-	}
-
-	/** @throws when there is no point in another attempt. */
-	#giveUp(error: SystemError, sinceMs: number): void {
-		const {clock, uri, waitForSocket = false} = this.#options;
-		const goneMs = clock.monotonicMs() - sinceMs;
-		if (this.#everConnected) {
-			if (goneMs >= this.#patienceMs) throw new LostContactError(uri, {sinceMs: goneMs, cause: error});
-			return;
-		}
-		if (!RETRIED_CODES.has(error.code)) throw error;
-		if (waitForSocket) {
-			if (goneMs >= this.#patienceMs) throw new LostContactError(uri, {sinceMs: goneMs, cause: error});
-			return;
-		}
-		const patienceMs = error.code === 'ENOENT' ? NO_SOCKET_PATIENCE_MS : RESTART_PATIENCE_MS;
-		if (goneMs < patienceMs) return;
-		throw new SystemError(
-			error.code,
-			`${error.message} (no broker serves ${uri}; is the instance started?)`,
-			{
-				cause: error,
+		this.#wasConnected = true;
+		if (isFirst) return;
+		// Whoever accepts a connection need not be able to answer: the kernel does it for a broker that is stopped.
+		this.#client.call('broker.ping', PING, {timeoutMs: this.#patienceMs}).then(
+			() => {
+				if (this.#outage === null) return;
+				this.#outage.cancel();
+				this.#outage = null;
+				const goneMs = clock.monotonicMs() - this.#sinceMs;
+				void onNotice?.(`reconnected to ${uri} after ${formatFsd(goneMs / 1000, 3)}`);
 			},
+			() => undefined, // Silent, or lost again: the outage goes on.
 		);
 	}
 
-	#lose(client: RpcClient, error: SystemError, lostAtMs: number): void {
+	#lost(reason: string): void {
 		const {clock, uri, onNotice} = this.#options;
-		if (this.#client === client) {
-			this.#client = null;
-			if (client.end === null) client.close();
-			if (clock.monotonicMs() - this.#connectedAtMs >= STABLE_MS) this.#attempts = 1;
-		}
-		if (this.#lostAtMs === null) {
-			this.#lostAtMs = lostAtMs;
-			void onNotice?.(`lost contact with ${uri} (${error.toString()}), reconnecting`);
-		}
+		this.#lastReason = reason;
+		if (this.#outage !== null) return;
+		this.#sinceMs = clock.monotonicMs();
+		this.#outage = clock.setTimer(this.#patienceMs, () => {
+			this.#gaveUp = this.#lostContact(this.#lastReason);
+			this.#client.close();
+		});
+		void onNotice?.(`lost contact with ${uri} (${reason}), reconnecting`);
 	}
 
-	#heard(): void {
-		this.#lostAtMs = null;
-		this.#heardAtMs = this.#options.clock.monotonicMs();
+	/** What the client gave up after trying again has the last failure as its cause. */
+	#explained(error: unknown): unknown {
+		if (this.#gaveUp !== null) return this.#gaveUp;
+		if (!(error instanceof SystemError) || !(error.cause instanceof SystemError)) return error;
+		const {uri, waitForSocket = false} = this.#options;
+		if (this.#wasConnected || waitForSocket) return this.#lostContact(error.cause.toString());
+		const text = `no broker serves ${uri}: ${error.cause.message}; is the instance started?`;
+		return new SystemError(error.code, text, {cause: error});
 	}
 
-	#isLoss(error: unknown): boolean {
-		if (!(error instanceof SystemError) || error instanceof LostContactError) return false;
-		// A patient client takes silence for a broker that hangs, and asks its successor.
-		return LOST_CODES.has(error.code) || (error.code === 'ETIMEDOUT' && this.#patienceMs > CALL_TIMEOUT_MS);
-	}
-
-	/** Backs off with jitter; no longer than to `untilMs`, so that a last attempt is made when patience ends. */
-	#pause(untilMs = Infinity): Promise<void> {
-		const {clock, random} = this.#options;
-		const capMs = Math.min(BACKOFF_MS_MAX, BACKOFF_MS_MIN * 2 ** Math.min(this.#attempts, 10));
-		const leftMs = Math.max(1, untilMs - clock.monotonicMs());
-		return new Promise(resolve =>
-			clock.setTimer(Math.min(leftMs, capMs * (0.5 + random.float() / 2)), resolve),
-		);
-	}
-
-	/** While anything is followed: a broker that hangs keeps its sockets open, and must be found out. */
-	#watch(change: 1 | -1): void {
-		this.#followers += change;
-		if (this.#followers === 0) {
-			this.#keepalive?.cancel();
-			this.#keepalive = null;
-		} else {
-			this.#keepalive ??= this.#options.clock.setTimer(KEEPALIVE_MS, () => this.#ask());
-		}
-	}
-
-	#ask(): void {
-		this.#keepalive = this.#options.clock.setTimer(KEEPALIVE_MS, () => this.#ask());
-		const client = this.#client;
-		if (client === null || client.end !== null) return;
-		if (this.#options.clock.monotonicMs() - this.#heardAtMs < KEEPALIVE_MS) return;
-		client.call('broker.ping', PING).then(
-			() => this.#heard(),
-			(error: SystemError) => {
-				if (error.code === 'ETIMEDOUT') client.close({code: error.code, message: error.message});
-			},
-		);
+	#lostContact(reason: string): SystemError {
+		const {clock, uri, reconnectTimeoutMs} = this.#options;
+		const ago = formatFsd(Math.max(0, clock.monotonicMs() - this.#sinceMs) / 1000, 3);
+		const text = `lost contact with ${uri} ${ago} ago, and it did not come back: ${reason}`;
+		return reconnectTimeoutMs === undefined
+			? new SystemError('EHOSTUNREACH', text)
+			: new LostContactError('EHOSTUNREACH', text);
 	}
 }
-
-const PING = {seq: 0, 'time.tv_sec': 0, 'time.tv_nsec': 0, pad: ''};
-const RETRIED_CODES = new Set([...LOST_CODES, 'ENOENT', 'ETIMEDOUT', 'EAGAIN']);

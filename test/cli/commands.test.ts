@@ -319,7 +319,7 @@ test('without an instance commands end soon and say where they looked', async t 
 	t.is(exitCode, 1);
 	t.regex(
 		stderr,
-		/^coppice uptime: ECONNREFUSED: .*no broker serves local:\/\/\/nowhere; is the instance started\?/,
+		/^coppice uptime: ECONNREFUSED: no broker serves local:\/\/\/nowhere: .*; is the instance started\?/,
 	);
 });
 
