@@ -1,5 +1,4 @@
 /** The commands by name. A module is loaded when its command is called, and at no other time. */
-import {CommandError} from './command-error.ts';
 import type {CommandModule} from './command.ts';
 
 export interface CommandEntry {
@@ -21,8 +20,12 @@ const log = (name: string, describe: string, load: CommandEntry['load']) => ({
 const own = (name: string, describe: string, load: CommandEntry['load']) => ({name, describe, load});
 
 export const COMMANDS: readonly CommandEntry[] = [
-	own('start', 'bring up an instance', () => loadPart('start')),
-	own('broker', 'run one broker in the foreground', () => loadPart('broker')),
+	own('start', 'bring up an instance', async () => (await import('./commands/start.ts')).start),
+	own(
+		'broker',
+		'run one broker in the foreground',
+		async () => (await import('./commands/broker.ts')).broker,
+	),
 	own('shutdown', 'stop the instance', async () => (await import('./commands/shutdown.ts')).shutdown),
 	own(
 		'uptime',
@@ -94,16 +97,4 @@ export function findCommand(name: string): CommandEntry | undefined {
 /** Whether `name` is only the first word of commands. */
 export function isGroup(name: string): boolean {
 	return GROUPS.has(name);
-}
-
-/** Commands that belong to another part of the product: `commands/NAME.ts` exports `NAME`. */
-async function loadPart(name: string): Promise<CommandModule> {
-	const path = `./commands/${name}.ts`;
-	const module = (await import(path).catch((error: NodeJS.ErrnoException) => {
-		if (error.code !== 'ERR_MODULE_NOT_FOUND') throw error;
-		throw new CommandError('ENOSYS: not part of this build', {cause: error});
-	})) as Record<string, CommandModule | undefined>;
-	const command = module[name];
-	if (command === undefined) throw new Error(`${path} does not export ${name}`);
-	return command;
 }

@@ -7,7 +7,7 @@ import {SystemError} from '../../src/formats/errno.ts';
 import {ScriptedBroker} from './scripted-broker.ts';
 
 /** Times how much faster it runs than real time. */
-const SPEED = 50;
+const SPEED = 10;
 
 class FastClock implements Clock {
 	readonly bootId = 'boot';

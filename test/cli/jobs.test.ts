@@ -3,6 +3,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import {SystemError} from '../../src/formats/errno.ts';
 import {parseTemplate} from '../../src/cli/format/template.ts';
+import {briefDuration} from '../../src/cli/format/brief-duration.ts';
 import {strftime} from '../../src/cli/format/strftime.ts';
 import {FakeWorld} from './fake-world.ts';
 
@@ -228,4 +229,19 @@ test('--stats counts, --stats-only exits 1 when nothing is active', async t => {
 	const none = {depend: 0, priority: 0, sched: 0, run: 0, cleanup: 0, inactive: 4, total: 4};
 	world.broker.answer('job-list.job-stats', {job_states: none, ...counts});
 	t.is((await world.run(['jobs', '--stats-only'])).exitCode, 1);
+});
+
+test('a brief duration never has an exponent', t => {
+	t.deepEqual([0, 0.19, 45, 181_440, 86_400 * 123].map(briefDuration), [
+		'0s',
+		'190ms',
+		'45s',
+		'2.1d',
+		'123d',
+	]);
+	fc.assert(
+		fc.property(fc.double({min: 0, max: 3e7, noNaN: true}), seconds => {
+			t.notRegex(briefDuration(seconds === 0 ? 0 : Math.max(seconds, 1e-3)), /e/);
+		}),
+	);
 });

@@ -1,8 +1,8 @@
 /** `coppice startlog`: when the instance was started and stopped, crashes marked. */
-import {formatFsd} from '../../formats/fsd.ts';
 import type {CommandModule} from '../command.ts';
 import type {CliContext} from '../context.ts';
 import {listField, numberField, objectOf} from '../fields.ts';
+import {briefDuration} from '../format/brief-duration.ts';
 import {strftime} from '../format/strftime.ts';
 import {flagOption, operands} from '../option-value.ts';
 import {printJson} from '../print-json.ts';
@@ -35,11 +35,7 @@ function lineOf(period: object, {world}: CliContext): string {
 	const minute = (seconds: number) => strftime('%F %R', seconds, world.utcOffsetMinutes(seconds));
 	const {end, crashed} = period as {end?: unknown; crashed?: unknown};
 	const start = numberField(period, 'start', TOPIC);
-	if (typeof end === 'number') return `${minute(start)} - ${minute(end)} (${lasted(end - start)})`;
+	if (typeof end === 'number') return `${minute(start)} - ${minute(end)} (${briefDuration(end - start)})`;
 	if (crashed === true) return `${minute(start)} - crashed`;
-	return `${minute(start)} - running (${lasted(world.clock.epochMs() / 1000 - start)})`;
-}
-
-function lasted(seconds: number): string {
-	return formatFsd(Math.max(0, seconds), 2);
+	return `${minute(start)} - running (${briefDuration(world.clock.epochMs() / 1000 - start)})`;
 }

@@ -1,11 +1,11 @@
 /** `coppice uptime`: one line about the instance, and a second one when it takes no work. */
 import {SystemError} from '../../formats/errno.ts';
-import {formatFsd} from '../../formats/fsd.ts';
 import {Idset} from '../../formats/idset.ts';
 import {isObject} from '../../formats/shape.ts';
 import type {BrokerSession} from '../broker-session.ts';
 import type {CommandModule} from '../command.ts';
 import {numberField, objectOf, textField} from '../fields.ts';
+import {briefDuration} from '../format/brief-duration.ts';
 import {strftime} from '../format/strftime.ts';
 import {flagOption, operands} from '../option-value.ts';
 import {printJson} from '../print-json.ts';
@@ -27,7 +27,7 @@ export const uptime: CommandModule = {
 		}
 		const clock = strftime('%T', nowS, world.utcOffsetMinutes(nowS));
 		const {state, duration, depth, size, drained, offline, submit, scheduler} = found;
-		const parts = [`${state} ${formatFsd(duration, 2)}`, `owner ${owner}`, `depth ${depth}`, `size ${size}`];
+		const parts = [`${state} ${briefDuration(duration)}`, `owner ${owner}`, `depth ${depth}`, `size ${size}`];
 		if (drained > 0) parts.push(`${drained} drained`);
 		if (offline > 0) parts.push(`${offline} offline`);
 		await context.print(` ${clock} ${parts.join(',  ')}\n`);
