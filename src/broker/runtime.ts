@@ -10,6 +10,7 @@ import {
 	isDurable,
 	type AnyFact,
 	type Change,
+	type JobChange,
 	type StateRow,
 } from '../machines/durable-state.ts';
 import {effectsOfJob, effectsOfPart, type Effect, type EffectKind} from '../machines/effects.ts';
@@ -45,6 +46,7 @@ export class Runtime implements Core {
 	readonly #report: RuntimeOptions['report'];
 	readonly #runner: EffectRunner;
 	readonly #listeners = new Set<(change: Change) => void>();
+	readonly #jobListeners = new Map<bigint, Set<(change: JobChange) => void>>();
 	readonly #snapshotFacts: number;
 	#state = new DurableState();
 	#snapshotSeq = 0;
@@ -142,6 +144,15 @@ export class Runtime implements Core {
 		return () => this.#listeners.delete(listener);
 	}
 
+	onJob(id: bigint, listener: (change: JobChange) => void): () => void {
+		const listeners = this.#jobListeners.get(id) ?? new Set();
+		this.#jobListeners.set(id, listeners.add(listener));
+		return () => {
+			listeners.delete(listener);
+			if (listeners.size === 0 && this.#jobListeners.get(id) === listeners) this.#jobListeners.delete(id);
+		};
+	}
+
 	perform<K extends EffectKind>(kind: K, performer: PerformerOf<K>): void {
 		this.#runner.register(kind, performer as Performer<Effect>);
 	}
@@ -185,6 +196,8 @@ export class Runtime implements Core {
 			this.#derivePart(change.key);
 		}
 		for (const listener of this.#listeners) listener(change);
+		if (change.kind !== 'job') return;
+		for (const listener of [...(this.#jobListeners.get(change.id) ?? [])]) listener(change);
 	}
 
 	#derive(id: bigint): void {

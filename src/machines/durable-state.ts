@@ -35,16 +35,18 @@ export interface LostEntry {
 
 export const LOST_FACTS_MAX = 100;
 
+export interface JobChange {
+	readonly kind: 'job';
+	readonly id: bigint;
+	readonly snapshot: JobSnapshot;
+	readonly isFinal: boolean;
+	readonly rows: readonly StateRow[];
+}
+
 /** What one fact changed. */
 export type Change =
 	| {readonly kind: 'broker'}
-	| {
-			readonly kind: 'job';
-			readonly id: bigint;
-			readonly snapshot: JobSnapshot;
-			readonly isFinal: boolean;
-			readonly rows: readonly StateRow[];
-	  }
+	| JobChange
 	| {readonly kind: 'part'; readonly key: string; readonly snapshot: PartSnapshot; readonly isFinal: boolean}
 	| {readonly kind: 'rpc'; readonly key: string; readonly snapshot: RpcSnapshot; readonly isFinal: boolean};
 

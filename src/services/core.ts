@@ -4,7 +4,7 @@
  * gate of the broker, behind the facts that it rests on (DESIGN section 3).
  */
 import type {BrokerFact} from '../machines/broker.ts';
-import type {Change, DurableState, StateRow} from '../machines/durable-state.ts';
+import type {Change, DurableState, JobChange, StateRow} from '../machines/durable-state.ts';
 import type {Effect, EffectKind} from '../machines/effects.ts';
 import type {JobFact} from '../machines/job.ts';
 import type {PartFact} from '../machines/part.ts';
@@ -50,6 +50,8 @@ export interface Core {
 	leave(leave: () => void): void;
 	/** Calls `listener` after each change, in order, before it is durable. Returns how to stop it. */
 	onChange(listener: (change: Change) => void): () => void;
+	/** The same for the changes of one job. */
+	onJob(id: bigint, listener: (change: JobChange) => void): () => void;
 	/** Takes over the effects of one kind; at most one performer a kind. */
 	perform<K extends EffectKind>(kind: K, performer: PerformerOf<K>): void;
 	/** Whether effects for this rank are let through in this boot. */

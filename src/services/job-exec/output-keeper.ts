@@ -60,10 +60,10 @@ async function readStream(
 			add(Buffer.from(`\ncoppice: output truncated after ${offset} bytes\n`));
 			break;
 		}
-		const {data} = await host.readOutput(key, task, stream, offset, room);
-		if (data.length === 0) break;
+		const {data, eof} = await host.readOutput(key, task, stream, offset, room);
 		offset += data.length;
-		add(data);
+		if (data.length > 0) add(data);
+		if (eof || data.length === 0) break;
 	}
 	if (chunk.length > 0) chunks.push(Buffer.concat(chunk));
 	return chunks;

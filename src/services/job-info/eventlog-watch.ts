@@ -33,8 +33,7 @@ export function watchEventlog(
 		stop();
 		sink.end();
 	};
-	const unsubscribe = core.onChange(change => {
-		if (change.kind !== 'job' || change.id !== id) return;
+	const unsubscribe = core.onJob(id, change => {
 		({events} = change.snapshot.context);
 		isFinal = change.isFinal;
 		pump();

@@ -64,9 +64,7 @@ export class OutputWatch {
 			this.#isBlocked = false;
 			this.wake();
 		};
-		this.#unsubscribe = core.onChange(change => {
-			if (change.kind === 'job' && change.id === id) this.wake();
-		});
+		this.#unsubscribe = core.onJob(id, () => this.wake());
 		this.wake();
 	}
 
