@@ -13,12 +13,13 @@ import {
 	type JobChange,
 	type StateRow,
 } from '../machines/durable-state.ts';
-import {effectsOfJob, effectsOfPart, type Effect, type EffectKind} from '../machines/effects.ts';
+import {effectsOfJob, effectsOfPart, type EffectKind} from '../machines/effects.ts';
 import {IllegalFactError} from '../machines/machine.ts';
 import {SystemError} from '../formats/errno.ts';
 import type {Clock} from '../ports/clock.ts';
 import type {Random} from '../ports/random.ts';
-import type {Core, FactBody, Performer, PerformerOf, Severity} from '../services/core.ts';
+import type {Core, FactBody, PerformerOf, Severity} from '../services/core.ts';
+import {LogDamageError} from '../store/damage.ts';
 import type {EventLog} from '../store/event-log.ts';
 import {EffectRunner, jobEntity, partEntity} from './effect-runner.ts';
 
@@ -100,15 +101,21 @@ export class Runtime implements Core {
 		}
 		const before = this.#state.lost.size;
 		let facts = 0;
-		for await (const record of this.#log.read({fromSeq})) {
-			if (record.checkpoint !== null && facts === 0 && snapshot === null) {
-				this.#state = DurableState.decode(record.checkpoint.state);
+		try {
+			for await (const record of this.#log.read({fromSeq})) {
+				if (record.checkpoint !== null && facts === 0 && snapshot === null) {
+					this.#state = DurableState.decode(record.checkpoint.state);
+				}
+				for (const [index, fact] of record.facts.entries()) {
+					this.#replayOne(fact as AnyFact, record.seq + index);
+					facts += 1;
+				}
 			}
-			for (const [index, fact] of record.facts.entries()) {
-				replayFact(this.#state, fact as AnyFact, record.seq + index);
-				facts += 1;
-			}
+		} catch (error) {
+			// Safe mode shows what lies before the damage, and whoever opened the log has named it.
+			if (!(error instanceof LogDamageError && this.#log.mode === 'safe')) throw error;
 		}
+		this.#state.rpcs.clear(); // Those who asked are gone, also where safe mode writes no boot.
 		for (const {context} of this.#state.jobs.values()) this.#derive(context.id);
 		for (const key of this.#state.parts.keys()) this.#derivePart(key);
 		return {facts, setAside: this.#state.lost.size - before};
@@ -154,7 +161,7 @@ export class Runtime implements Core {
 	}
 
 	perform<K extends EffectKind>(kind: K, performer: PerformerOf<K>): void {
-		this.#runner.register(kind, performer as Performer<Effect>);
+		this.#runner.register(kind, performer);
 	}
 
 	isReconciled(rank: number): boolean {
@@ -175,6 +182,14 @@ export class Runtime implements Core {
 
 	log(severity: Severity, message: string): void {
 		this.#report(severity, message);
+	}
+
+	#replayOne(fact: AnyFact, seq: number): void {
+		const reason = replayFact(this.#state, fact, seq);
+		// Jobs that are set aside are counted, and RPCs that began before the snapshot are none of the future's business.
+		if (reason !== null && !isOfJob(fact) && isDurable(fact)) {
+			this.#report('err', `fact ${seq} of the log is passed over: ${reason}`);
+		}
 	}
 
 	#postOne({fact: body, rows}: Posting): void {
@@ -219,7 +234,8 @@ export class Runtime implements Core {
 
 /**
  * Applies one fact of a log; what its job can't take sets the job aside, and the reason is returned. Also used by
- * `log replay` and the REPL.
+ * `log replay` and the REPL. A fact of the broker itself or of an RPC may not fit where a part of the log was lost, or
+ * where the RPC was opened before the snapshot: it is passed over, since the next boot settles both.
  */
 export function replayFact(state: DurableState, fact: AnyFact, seq: number): string | null {
 	try {
@@ -227,7 +243,11 @@ export function replayFact(state: DurableState, fact: AnyFact, seq: number): str
 		return null;
 	} catch (error) {
 		if (!(error instanceof IllegalFactError)) throw error;
-		state.setAside(fact, {seq, reason: error.message});
+		if (isOfJob(fact)) state.setAside(fact, {seq, reason: error.message});
 		return error.message;
 	}
+}
+
+function isOfJob({type}: AnyFact): boolean {
+	return type.startsWith('job.') || type.startsWith('part.');
 }
