@@ -15,7 +15,7 @@ import {isPopulated, killCgroup, removeCgroup} from '../../src/exec/real/cgroup.
 import {readInstance} from '../../src/broker/real/instance-dirs.ts';
 import {lastLines, rotateLog} from '../../src/cli/real/daemon-log.ts';
 import {placeDefaultLink} from '../../src/cli/real/daemon-rundir.ts';
-import {endInstance, until} from './start-fixture.ts';
+import {call, endInstance, until} from './start-fixture.ts';
 
 const coppice = fileURLToPath(new URL('../../../bin/coppice', import.meta.url));
 
@@ -100,6 +100,25 @@ test('the command goes on when the daemon is killed, and when the broker is', as
 	await writeFile(go, '');
 	t.is(await run.status, 5);
 	t.regex(run.text(), /^ran$/m);
+	await t.throwsAsync(stat(rundir), {code: 'ENOENT'});
+});
+
+test('daemon and broker that die together under a command come back while it runs', async t => {
+	const {root, rundir, start} = await makeDirectories(t);
+	const go = join(root, 'go');
+	const run = start('--', 'sh', '-c', `echo ready; while ! [ -e ${go} ]; do sleep 0.05; done; exit 6`);
+	await until('the command runs', async () => run.text().includes('ready'));
+	const names = await Promise.all(
+		['daemon.pid', 'broker-0.pid'].map(file => readPidFile(join(rundir, file))),
+	);
+	process.kill(names[0]!.pid, 'SIGSTOP'); // So that it restarts nothing in between.
+	for (const name of names.toReversed()) process.kill(name!.pid, 'SIGKILL');
+	await until('the instance answers', async () => {
+		const state = call(`local://${rundir}/local-0`, 'state-machine.get').catch(() => null);
+		return (await state)?.['state'] === 'run';
+	});
+	await writeFile(go, '');
+	t.is(await run.status, 6);
 	await t.throwsAsync(stat(rundir), {code: 'ENOENT'});
 });
 

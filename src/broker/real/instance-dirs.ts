@@ -57,7 +57,7 @@ export interface PreparedInstance {
  * Decides whether and as whom an instance may start, and makes its directories (mode 0700) and records. `work` runs
  * while no other start on the same state directory can come between.
  *
- * @throws {SystemError} as `decideStart` and `checkDirectories`; EBUSY while another start is at it.
+ * @throws {SystemError} as `decideStart`, `checkDirectories` and `findCgroupBase`; EBUSY while another start is at it.
  */
 export async function withPreparedInstance<T>(
 	options: PrepareOptions,
@@ -142,7 +142,7 @@ async function prepare(options: PrepareOptions, {names, statedir}: Resolved): Pr
 	const decision = decideStart({statedir: found, known, asked, adopt});
 	let info: InstanceInfo;
 	if (decision.kind === 'recover') {
-		info = {...decision.info, size, topo, cgroupBase: await cgroupBaseOf(decision.info, warn)};
+		info = {...decision.info, size, topo, cgroupBase: await cgroupBaseOf(decision.info)};
 	} else {
 		const instance = options.uuid();
 		info = {
@@ -153,7 +153,7 @@ async function prepare(options: PrepareOptions, {names, statedir}: Resolved): Pr
 			rundir: asked.rundir ?? join(names.rundirs, instance),
 			size,
 			topo,
-			cgroupBase: await cgroupBaseOf(null, warn),
+			cgroupBase: await cgroupBaseOf(null),
 			createdMs: options.nowMs,
 		};
 	}
@@ -184,12 +184,11 @@ async function lookAt(statedir: string): Promise<StateDirFound> {
 }
 
 /** The cgroup that the instance had, as long as it is there; after a reboot it may be gone, with all that was in it. */
-async function cgroupBaseOf(info: InstanceInfo | null, warn: PrepareOptions['warn']): Promise<string> {
+async function cgroupBaseOf(info: InstanceInfo | null): Promise<string> {
 	if (info !== null && info.cgroupBase !== '' && (await isThere(info.cgroupBase))) return info.cgroupBase;
 	const base = findCgroupBase();
 	if (typeof base === 'string') return base;
-	warn(`without cgroups: ${base.message}`);
-	return '';
+	throw base; // What it says is what to do about it.
 }
 
 async function makeAll(info: InstanceInfo, log: 'new' | 'made'): Promise<void> {

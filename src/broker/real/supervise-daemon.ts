@@ -1,5 +1,5 @@
 /**
- * A broker's watch over the daemon that restarts it: it keeps a connection, and when that breaks, it brings a new
+ * A broker's (or a waiting `start`'s) watch over the daemon that restarts brokers: it keeps a connection, and when that breaks, it brings a new
  * daemon up, unless another broker is at it. Invariant: at most one process at a time starts a daemon (a lock that the
  * kernel releases), and at most one daemon lives (another one); so N brokers make one.
  */
@@ -22,7 +22,8 @@ import {spawnDaemon} from './spawn-daemon.ts';
 export interface SuperviseOptions {
 	readonly instance: string;
 	readonly rundir: string;
-	readonly rank: number;
+	/** Of the broker; null: this is no broker, and the daemon restarts it not. */
+	readonly rank: number | null;
 	/** A line for people. */
 	readonly log: (text: string) => void;
 }
@@ -44,7 +45,7 @@ const WELCOME_MS = 5000;
 /** A new daemon answers within this, or another attempt is made. */
 const STARTUP_MS = 10_000;
 const POLL_MS = 20;
-const RETRY_MS_MIN = 50;
+const RETRY_MS_MIN = 10;
 const RETRY_MS_MAX = 2000;
 const SHUTDOWN_TOLD_MS = 1000;
 const EXITING_TOLD_MS = 100;
@@ -129,7 +130,7 @@ class Supervision implements DaemonSupervision {
 		connection.onMessage = value => this.#receive(value as FromDaemon);
 		this.#connection = connection;
 		const welcomed = this.#nextWelcome();
-		connection.send({type: 'hello', rank: this.#options.rank, isStopping: this.#isStopping, ...ownName()});
+		connection.send(this.#greeting());
 		const isUp = await settlesWithin(Promise.race([welcomed, ended]), WELCOME_MS);
 		if (!isUp) {
 			connection.destroy();
@@ -139,8 +140,15 @@ class Supervision implements DaemonSupervision {
 		return {ended};
 	}
 
+	#greeting(): ToDaemon {
+		const {rank} = this.#options;
+		if (rank === null) return {type: 'status'};
+		return {type: 'hello', rank, isStopping: this.#isStopping, ...ownName()};
+	}
+
 	#receive(message: FromDaemon): void {
-		if (message.type !== 'welcome') return;
+		// A daemon that ends after a shutdown says so to all, and is not brought back.
+		if (message.type === 'status' && message.isStopping) this.#isStopping = true;
 		this.#pid = message.pid;
 		const waiting = this.#welcomed;
 		this.#welcomed = [];

@@ -1,4 +1,5 @@
 /** `coppice start` as a process: brings the instance up, runs the command in it, takes it down again. */
+import {superviseDaemon} from '../../broker/real/supervise-daemon.ts';
 import type {CliContext} from '../context.ts';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {RpcClient} from '../../net/rpc-client.ts';
@@ -44,7 +45,11 @@ export async function startMain(options: StartMainOptions, context: CliContext):
 			return 0;
 		}
 		const argv = options.command.length > 0 ? options.command : [env['SHELL'] || '/bin/sh'];
+		// While we wait we are one more who brings the daemon back: broker and daemon may die together.
+		const {instance, rundir} = started.info;
+		const supervision = superviseDaemon({instance, rundir, rank: null, log: () => {}});
 		const status = await runCommand({argv, uri: started.uri, env}, warn);
+		supervision.close();
 		// Signals stay caught: the end has deadlines of its own, and half an end is worse than a late one.
 		try {
 			await shutDown(started, {clock: world.clock, transport: world.transport, warn});
