@@ -6,15 +6,13 @@ import test from 'ava';
 import {SystemError, type ErrnoName} from '../../src/formats/errno.ts';
 import {
 	checkDirectories,
-	decideStart,
 	defaultDirectories,
 	encodeRecord,
 	parseInstance,
 	parseRankRecord,
 	type InstanceInfo,
-	type KnownInstance,
-	type StartQuestion,
 } from '../../src/broker/instance.ts';
+import {decideStart, type KnownInstance, type StartQuestion} from '../../src/broker/start-decision.ts';
 
 const info: InstanceInfo = {
 	instance: '3b2c9f30-0000-4000-8000-000000000001',

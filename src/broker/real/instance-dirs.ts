@@ -11,7 +11,6 @@ import {findCgroupBase} from '../../exec/real/cgroup.ts';
 import {HEAD_FILE} from '../../store/head-file.ts';
 import {
 	checkDirectories,
-	decideStart,
 	defaultDirectories,
 	encodeRecord,
 	INSTANCE_FILE,
@@ -19,8 +18,8 @@ import {
 	parseRankRecord,
 	type InstanceInfo,
 	type RankRecord,
-	type StateDirFound,
 } from '../instance.ts';
+import {decideStart, type StateDirFound} from '../start-decision.ts';
 import {entriesOf, livingOf, readStartRecord, scanKnown} from './instance-scan.ts';
 import {takeLock} from './kernel-lock.ts';
 import {makeDirectory, readSmallFile, replaceSmallFile} from './small-file.ts';

@@ -18,11 +18,9 @@ import {
 	parseInstance,
 	parseRankRecord,
 	type InstanceInfo,
-	type KnownInstance,
-	type LivingProcess,
 	type RankRecord,
-	type UnfinishedPart,
 } from '../instance.ts';
+import type {KnownInstance, LivingProcess, UnfinishedPart} from '../start-decision.ts';
 import {lockHolder} from './kernel-lock.ts';
 import {bootId, isNamedAlive, readPidFile} from './pid-file.ts';
 import {readSmallFile} from './small-file.ts';

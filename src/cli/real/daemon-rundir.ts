@@ -40,11 +40,11 @@ export async function placeDefaultLink(link: string, {rundir}: InstanceInfo): Pr
 export async function removeRundir(record: StartRecord, log: (text: string) => void): Promise<void> {
 	const {info, defaultLink} = record;
 	try {
+		if (defaultLink !== null) await removeLink(defaultLink, info);
 		if (!(await isQuiet(info))) {
 			log(`jobs are left running: ${info.rundir} stays for the next start`);
 			return;
 		}
-		if (defaultLink !== null) await removeLink(defaultLink, info);
 		await rm(info.rundir, {recursive: true, force: true});
 		if (info.rundir.endsWith(`/${info.instance}`)) await removeIfEmpty(dirname(info.rundir));
 		for (let rank = 0; rank < info.size; rank += 1) {
