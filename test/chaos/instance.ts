@@ -1,0 +1,314 @@
+/**
+ * A real instance in a temporary directory, driven through the command line only. Invariant: after `destroy` nothing of
+ * it is left, whatever happened before: no process, cgroup, mount or file. It ends only what is its own: processes in its
+ * cgroup, and those whose command line names its directory.
+ */
+import {execFileSync} from 'node:child_process';
+import {mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync} from 'node:fs';
+import {join} from 'node:path';
+import type {ExecutionContext} from 'ava';
+import {endCgroup, pidsBelow} from './cgroup-tree.ts';
+import {CoppiceCommand, describe, type CommandOptions, type Finished} from './coppice-command.ts';
+import {Gate} from './gate.ts';
+import {disagreements, readLedgers, type JobRow, type Ledger} from './ledger.ts';
+import {isAlive, processesNaming, processNamed, signalProcess, type ProcessName} from './processes.ts';
+import {writeTaskScript} from './task-script.ts';
+import {until} from './until.ts';
+
+export type Role = 'broker' | 'shell' | 'launcher' | 'daemon';
+export const ROLES: readonly Role[] = ['broker', 'shell', 'launcher', 'daemon'];
+
+export interface InstanceOptions {
+	/** What the one node has. Default 60. */
+	readonly cores?: number;
+	/** More values of `--conf`. */
+	readonly confs?: readonly string[];
+	/** Mounts a tmpfs of so many bytes as the parent of the state directory. */
+	readonly stateBytes?: number;
+}
+
+export class Instance {
+	readonly root: string;
+	readonly statedir: string;
+	readonly jobdir: string;
+	readonly rundir: string;
+	readonly ledgers: string;
+	readonly uri: string;
+	readonly #options: InstanceOptions;
+	readonly #commands = new Set<CoppiceCommand>();
+	readonly #seen = new Map<Role, ProcessName>();
+	readonly #mounts: string[] = [];
+	#jobCgroup: string | null = null;
+	#gates = 0;
+
+	constructor(options: InstanceOptions = {}) {
+		this.#options = options;
+		this.root = mkdtempSync('/tmp/coppice-');
+		this.ledgers = join(this.root, 'ledgers');
+		mkdirSync(this.ledgers);
+		writeTaskScript(join(this.root, 'task'));
+		this.rundir = join(this.root, 'run');
+		this.jobdir = join(this.root, 'jobs');
+		this.statedir = join(this.root, 'disk', 'state');
+		this.uri = `local://${this.rundir}/local-0`;
+		mkdirSync(join(this.root, 'disk'));
+		if (options.stateBytes !== undefined) this.#mountTmpfs(join(this.root, 'disk'), options.stateBytes);
+	}
+
+	/** `coppice start --detach` on the instance's directories. @throws when it fails. */
+	async start(...more: readonly string[]): Promise<void> {
+		const finished = await this.tryStart(...more);
+		if (finished.status !== 0) {
+			throw new Error(`coppice start: status ${finished.status}\n${finished.stderr}\n${this.logs()}`);
+		}
+		this.#jobCgroup = await this.getattr('job-cgroup');
+	}
+
+	/** As `start`, for starts that may fail. */
+	async tryStart(...more: readonly string[]): Promise<Finished> {
+		const {cores = 60, confs = []} = this.#options;
+		const directories = ['--statedir', this.statedir, '--jobdir', this.jobdir, '--rundir', this.rundir];
+		const conf = [`resource.cores=${cores}`, ...confs].flatMap(each => ['--conf', each]);
+		return this.run(['start', ...directories, ...conf, '--detach', ...more], {timeoutMs: 90_000});
+	}
+
+	/** Starts a command that goes on beside the test. */
+	spawn(argv: readonly string[], options: CommandOptions = {}): CoppiceCommand {
+		const command = new CoppiceCommand(argv, {
+			cwd: this.root,
+			...options,
+			env: {COPPICE_URI: this.uri, ...options.env},
+		});
+		this.#commands.add(command);
+		void command.finished.catch(() => undefined).then(() => this.#commands.delete(command));
+		return command;
+	}
+
+	async run(argv: readonly string[], options: CommandOptions = {}): Promise<Finished> {
+		return this.spawn(argv, options).finished;
+	}
+
+	/** What a command prints, without its last line end. @throws when its exit status is not 0. */
+	async ok(...argv: readonly string[]): Promise<string> {
+		const command = this.spawn(argv);
+		const {status, stdout} = await command.finished;
+		if (status !== 0) throw new Error(`status ${status} of ${describe(command)}`);
+		return stdout.trimEnd();
+	}
+
+	async json<T>(...argv: readonly string[]): Promise<T> {
+		return JSON.parse(await this.ok(...argv, '--json')) as T;
+	}
+
+	async getattr(name: string): Promise<string> {
+		return this.ok('getattr', name);
+	}
+
+	/** All jobs; also while the broker is being restarted. */
+	async jobs(): Promise<JobRow[]> {
+		const {jobs} = await until('the broker lists its jobs', async () => {
+			const {status, stdout} = await this.run(['jobs', '-a', '-c', '0', '--json'], {timeoutMs: 30_000});
+			return status === 0 ? (JSON.parse(stdout) as {jobs: JobRow[]}) : null;
+		});
+		return jobs;
+	}
+
+	async job(id: string): Promise<JobRow> {
+		const {jobs} = await this.json<{jobs: JobRow[]}>('jobs', id);
+		return jobs[0]!;
+	}
+
+	/** Waits until every job is as `isDone` wants. */
+	async jobsUntil(what: string, isDone: (jobs: JobRow[]) => boolean, timeoutMs = 120_000): Promise<JobRow[]> {
+		let last: JobRow[] = [];
+		try {
+			return await until(
+				what,
+				async () => {
+					last = await this.jobs();
+					return isDone(last) ? last : null;
+				},
+				{timeoutMs, pollMs: 100},
+			);
+		} catch (error) {
+			const late = last.filter(({state}) => state !== 'INACTIVE').slice(0, 5);
+			throw new Error(
+				`${(error as Error).message}: ${JSON.stringify(countStates(last))}; ${JSON.stringify(late)}`,
+				{
+					cause: error,
+				},
+			);
+		}
+	}
+
+	async allInactive(timeoutMs = 120_000): Promise<JobRow[]> {
+		return this.jobsUntil('all jobs are inactive', jobs => jobs.every(isInactive), timeoutMs);
+	}
+
+	/** `coppice submit … task …`; returns the ids. `options` are those of submit. */
+	async submit(options: readonly string[], ...task: readonly string[]): Promise<string[]> {
+		return (await this.ok('submit', ...options, ...this.task(...task))).split('\n').filter(Boolean);
+	}
+
+	/** The command of a task that keeps a ledger. */
+	task(...args: readonly string[]): string[] {
+		return [join(this.root, 'task'), this.ledgers, ...args];
+	}
+
+	newGate(): Gate {
+		this.#gates += 1;
+		return new Gate(join(this.root, `gate${this.#gates}`));
+	}
+
+	ledgersOf(job: Pick<JobRow, 'f58' | 'ntasks'>): Ledger[] {
+		return readLedgers(this.ledgers, job);
+	}
+
+	/** What is wrong with these jobs by their ledgers. */
+	check(jobs: readonly JobRow[]): string[] {
+		return jobs.flatMap(job => disagreements(job, this.ledgersOf(job)));
+	}
+
+	/** As `check`, with the eventlogs of the first jobs that are wrong. */
+	async checkWithLogs(jobs: readonly JobRow[]): Promise<string[]> {
+		const wrong = jobs.filter(job => disagreements(job, this.ledgersOf(job)).length > 0).slice(0, 5);
+		const logs = wrong.map(async ({f58}) => {
+			const texts = await Promise.all(
+				[[], ['-p', 'exec']].map(path => this.run(['job', 'eventlog', ...path, f58])),
+			);
+			return texts.map(({stdout, stderr}) => stdout + stderr).join('\n');
+		});
+		return [...this.check(jobs), ...(await Promise.all(logs))];
+	}
+
+	/** The tasks that these jobs started, by their ledgers. */
+	tasksOf(jobs: readonly JobRow[]): ProcessName[] {
+		return jobs.flatMap(job => this.ledgersOf(job).flatMap(({starts}) => starts));
+	}
+
+	/** Waits until each of these jobs has as many started tasks as it should. */
+	async tasksStarted(jobs: readonly JobRow[]): Promise<ProcessName[]> {
+		const count = jobs.reduce((sum, {ntasks}) => sum + ntasks, 0);
+		return until(`${count} tasks have started`, () => {
+			const tasks = this.tasksOf(jobs);
+			return tasks.length >= count ? tasks : null;
+		});
+	}
+
+	/** The process that plays a role now, asked of the broker; waits for one. */
+	async process(role: Role): Promise<ProcessName> {
+		const name = await until(`there is a ${role}`, async () => {
+			const {status, stdout} = await this.run(['getattr', `${role}.pid`], {timeoutMs: 15_000});
+			const pid = Number(stdout.trim());
+			return status === 0 && pid > 0 ? processNamed(pid) : null;
+		});
+		this.#seen.set(role, name);
+		return name;
+	}
+
+	async processes(): Promise<Record<Role, ProcessName>> {
+		const names = await Promise.all(ROLES.map(async role => [role, await this.process(role)] as const));
+		return Object.fromEntries(names) as Record<Role, ProcessName>;
+	}
+
+	/** Kills these at one moment: first stopped, so that none can react to the end of another. */
+	async kill(names: readonly ProcessName[], {atOnce = true}: {atOnce?: boolean} = {}): Promise<void> {
+		for (const {pid} of names) this.#assertOwn(pid);
+		if (atOnce) for (const name of names) signalProcess(name, 'SIGSTOP');
+		for (const name of names) signalProcess(name, 'SIGKILL');
+		await until('the killed are dead', () => !names.some(isAlive), {pollMs: 2});
+	}
+
+	/** The pids of the job's cgroup: shims, and the tasks with all that they started. */
+	pidsOf(job: JobRow, part: 'shim' | 'payload', attempt = 1): number[] {
+		return pidsBelow(`${this.#jobCgroup}/job-${job.id}.${attempt}/${part}`);
+	}
+
+	get jobCgroup(): string {
+		return this.#jobCgroup!;
+	}
+
+	/** The end of the logs of its processes, for messages. */
+	logs(): string {
+		return ['daemon.log', 'broker-0.log', 'shell-0.log']
+			.map(name => `--- ${name}\n${tail(join(this.rundir, name))}`)
+			.join('\n');
+	}
+
+	/** Ends all of it. Idempotent. */
+	async destroy(): Promise<void> {
+		for (const command of this.#commands) command.child.kill('SIGKILL');
+		this.#jobCgroup ??= this.#cgroupFromDisk();
+		let quiet = 0;
+		await until('nothing of the instance is left', () => {
+			const processes = processesNaming(this.root);
+			// Stopped first, so that nobody brings back what was killed.
+			for (const name of processes) signalProcess(name, 'SIGSTOP');
+			for (const name of processes) signalProcess(name, 'SIGKILL');
+			const isEmpty = this.#jobCgroup === null || endCgroup(this.#jobCgroup);
+			quiet = processes.length === 0 && isEmpty ? quiet + 1 : 0;
+			return quiet >= 3;
+		});
+		for (const path of this.#mounts.splice(0).reverse()) execFileSync('umount', ['-l', path]);
+		rmSync(this.root, {recursive: true, force: true});
+	}
+
+	#mountTmpfs(path: string, sizeBytes: number): void {
+		execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${sizeBytes}`, 'tmpfs', path]);
+		this.#mounts.push(path);
+	}
+
+	#assertOwn(pid: number): void {
+		const isNamed = processesNaming(this.root).some(name => name.pid === pid);
+		const isInside = this.#jobCgroup !== null && pidsBelow(this.#jobCgroup).includes(pid);
+		if (processNamed(pid) !== null && !isNamed && !isInside) {
+			throw new Error(`process ${pid} is not of the instance in ${this.root}: it is left alone`);
+		}
+	}
+
+	/** Of an instance that did not come up: nobody could be asked. */
+	#cgroupFromDisk(): string | null {
+		try {
+			const [name] = readdirSync(this.jobdir);
+			const text = readFileSync(join(this.jobdir, name!, 'instance.json'), 'utf8');
+			const {cgroupBase} = JSON.parse(text) as {cgroupBase: string};
+			return cgroupBase === '' ? null : `${cgroupBase}/coppice-${name}`;
+		} catch {
+			return null;
+		}
+	}
+}
+
+/** An instance for a test; all of it ends with the test, and a failed test shows its logs. */
+export async function startedInstance(t: ExecutionContext, options: InstanceOptions = {}): Promise<Instance> {
+	const instance = unstartedInstance(t, options);
+	await instance.start();
+	return instance;
+}
+
+export function unstartedInstance(t: ExecutionContext, options: InstanceOptions = {}): Instance {
+	const instance = new Instance(options);
+	t.teardown(async () => {
+		if (!t.passed) t.log(instance.logs());
+		await instance.destroy();
+	});
+	return instance;
+}
+
+export function isInactive({state}: JobRow): boolean {
+	return state === 'INACTIVE';
+}
+
+export function countStates(jobs: readonly JobRow[]): Record<string, number> {
+	const counts: Record<string, number> = {};
+	for (const {state} of jobs) counts[state] = (counts[state] ?? 0) + 1;
+	return counts;
+}
+
+function tail(path: string): string {
+	try {
+		return readFileSync(path, 'utf8').split('\n').slice(-30).join('\n');
+	} catch {
+		return '(none)';
+	}
+}

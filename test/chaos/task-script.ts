@@ -1,0 +1,43 @@
+/**
+ * The program of the jobs under test. Invariant: whatever a task does, its ledger `LEDGERS/<job id>.<task>` says it
+ * first: `start PID START_TICKS EPOCH`, then `end STATUS EPOCH` (`end sigN EPOCH` before it ends itself by a signal).
+ * So two `start` lines are a task that ran twice, and a ledger without `end` is a task that was ended from outside.
+ */
+import {chmodSync, writeFileSync} from 'node:fs';
+
+/**
+ * Usage: `task LEDGERS exit STATUS | gate FIFO STATUS | sleep SECONDS STATUS | signal SECONDS N | count LINES SECONDS
+ * STATUS | trap FIFO STATUS`. STATUS is an arithmetic expression over the environment. A gated task waits without
+ * using the processor until its gate is opened (`Gate`).
+ */
+const SCRIPT = `#!/bin/sh
+ledger="$1/$COPPICE_JOB_ID.$COPPICE_TASK_RANK"
+read -r stat < "/proc/$$/stat"
+started() { shift 19; echo "start $$ $1 $(date +%s.%N)" >> "$ledger"; }
+finish() { echo "end $1 $(date +%s.%N)" >> "$ledger"; }
+leave() { finish "$1"; exit "$1"; }
+started \${stat##*) }
+shift
+case $1 in
+exit) leave $(($2));;
+gate) read -r line < "$2"; leave $(($3));;
+sleep) sleep "$2"; leave $(($3));;
+signal) sleep "$2"; finish "sig$3"; kill -"$3" $$; sleep 5;;
+trap) trap 'leave $(($3))' TERM; while :; do read -r line < "$2"; done;;
+count)
+	i=0
+	while [ $i -lt "$2" ]; do
+		i=$((i + 1))
+		echo $i
+		echo e$i >&2
+		sleep "$3"
+	done
+	leave $(($4));;
+*) leave 99;;
+esac
+`;
+
+export function writeTaskScript(path: string): void {
+	writeFileSync(path, SCRIPT);
+	chmodSync(path, 0o755);
+}
