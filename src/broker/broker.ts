@@ -124,7 +124,16 @@ export class Broker {
 		this.ended = new Promise(resolve => (this.#end = resolve));
 		this.#ring = new LogRing({rank, pid: options.pid, epochMs: () => clock.epochMs(), write: options.write});
 		const report = (severity: Severity, message: string) => this.#ring.add(severity, message);
-		this.runtime = new Runtime({log, clock, random, rank, report, snapshotFacts: options.snapshotFacts});
+		const onFatal = (error: SystemError) => this.panic(error.toString());
+		this.runtime = new Runtime({
+			log,
+			clock,
+			random,
+			rank,
+			report,
+			onFatal,
+			snapshotFacts: options.snapshotFacts,
+		});
 		log.onFatal = error => this.panic(`event log: ${error.toString()}`);
 		const core = this.runtime;
 		const peers = new LocalPeers(core);

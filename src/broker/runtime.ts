@@ -15,7 +15,7 @@ import {
 } from '../machines/durable-state.ts';
 import {effectsOfJob, effectsOfPart, type EffectKind} from '../machines/effects.ts';
 import {IllegalFactError} from '../machines/machine.ts';
-import {SystemError} from '../formats/errno.ts';
+import {asSystemError, SystemError} from '../formats/errno.ts';
 import type {Clock} from '../ports/clock.ts';
 import type {Random} from '../ports/random.ts';
 import type {Core, FactBody, PerformerOf, Severity} from '../services/core.ts';
@@ -30,9 +30,14 @@ export interface RuntimeOptions {
 	readonly rank: number;
 	/** A line for people. */
 	readonly report: (severity: Severity, message: string) => void;
+	/** The log did not take a fact that was applied: nothing may leave any more. */
+	readonly onFatal: (error: SystemError) => void;
 	/** A snapshot is written after so many facts. @default 20,000 */
 	readonly snapshotFacts?: number;
 }
+
+/** With so much waiting for the disk no new work is taken; the log itself refuses at four times as much. */
+const BACKLOG_BYTES_BEHIND = 16 * 1024 * 1024;
 
 interface Posting {
 	readonly fact: FactBody;
@@ -45,6 +50,7 @@ export class Runtime implements Core {
 	readonly rank: number;
 	readonly #log: EventLog;
 	readonly #report: RuntimeOptions['report'];
+	readonly #onFatal: RuntimeOptions['onFatal'];
 	readonly #runner: EffectRunner;
 	readonly #listeners = new Set<(change: Change) => void>();
 	readonly #jobListeners = new Map<bigint, Set<(change: JobChange) => void>>();
@@ -56,7 +62,8 @@ export class Runtime implements Core {
 	#refusal: string | null = null;
 
 	constructor(options: RuntimeOptions) {
-		const {log, clock, random, rank, report, snapshotFacts = 20_000} = options;
+		const {log, clock, random, rank, report, onFatal, snapshotFacts = 20_000} = options;
+		this.#onFatal = onFatal;
 		this.#log = log;
 		this.clock = clock;
 		this.random = random;
@@ -72,6 +79,10 @@ export class Runtime implements Core {
 
 	get state(): DurableState {
 		return this.#state;
+	}
+
+	get isBehind(): boolean {
+		return this.#log.backlogBytes > BACKLOG_BYTES_BEHIND;
 	}
 
 	get refusal(): string | null {
@@ -197,9 +208,7 @@ export class Runtime implements Core {
 		const durable = isDurable(fact);
 		if (durable && this.#refusal !== null) throw new SystemError('EROFS', this.#refusal);
 		const change = this.#state.applyFact(fact);
-		if (this.#refusal === null) {
-			this.#log.append([fact], {durable, rows: change.kind === 'job' ? [...rows, ...change.rows] : rows});
-		}
+		if (this.#refusal === null) this.#append(fact, change.kind === 'job' ? [...rows, ...change.rows] : rows);
 		if (change.kind === 'job') {
 			if (change.isFinal) {
 				this.#runner.update(jobEntity(change.id), []);
@@ -213,6 +222,17 @@ export class Runtime implements Core {
 		for (const listener of this.#listeners) listener(change);
 		if (change.kind !== 'job') return;
 		for (const listener of [...(this.#jobListeners.get(change.id) ?? [])]) listener(change);
+	}
+
+	/** The state is ahead of the log from here on until it is appended: a log that does not take it ends this broker. */
+	#append(fact: AnyFact, rows: readonly StateRow[]): void {
+		try {
+			this.#log.append([fact], {durable: isDurable(fact), rows});
+		} catch (error) {
+			this.refuse(`the event log did not take ${fact.type}`);
+			this.#onFatal(asSystemError(error, 'EIO', `event log: ${fact.type}`));
+			throw error;
+		}
 	}
 
 	#derive(id: bigint): void {

@@ -27,20 +27,23 @@ export function liveSource(session: BrokerSession, options: {readonly nodeid?: n
 	return {
 		async state(seq) {
 			const payload = seq === null ? {} : {seq};
-			const answer = (await session.call('repl.state', payload, patience)) as {
-				readonly seq: number;
-				readonly state: Uint8Array;
-				readonly rpcs: Uint8Array;
-			};
-			const state = DurableState.decode(answer.state);
-			for (const rpc of decode(answer.rpcs) as RpcSnapshot[]) state.rpcs.set(rpc.context.key, rpc);
-			return {seq: answer.seq, state};
+			let text = '';
+			let at = 0;
+			for await (const one of session.stream('repl.state', payload, options)) {
+				const {seq: when, piece} = one as {readonly seq: number; readonly piece: string};
+				at = when;
+				text += piece;
+			}
+			const [bytes, rpcs] = decode(Buffer.from(text, 'base64')) as [Uint8Array, RpcSnapshot[]];
+			const state = DurableState.decode(bytes);
+			for (const rpc of rpcs) state.rpcs.set(rpc.context.key, rpc);
+			return {seq: at, state};
 		},
 		facts: range =>
 			session.stream('event-log.dump', range, options) as AsyncIterable<Readonly<Record<string, unknown>>>,
 		async archived(id) {
-			const {row} = (await session.call('job-info.archived', {id}, patience)) as {row: Uint8Array | null};
-			return row === null ? null : (decode(row, {useBigInt64: true}) as JobContext);
+			const {row} = (await session.call('job-info.archived', {id}, patience)) as {row: string | null};
+			return row === null ? null : (decode(Buffer.from(row, 'base64'), {useBigInt64: true}) as JobContext);
 		},
 	};
 }

@@ -31,6 +31,8 @@ export type BrokerFact =
 	| (Fact & {readonly type: 'broker.shutdown'; readonly keepJobs: boolean})
 	/** The last fact of a clean end. `digest` is that of the state before it, in hex: what a replay must reach. */
 	| (Fact & {readonly type: 'broker.stop'; readonly reason: string; readonly digest: string})
+	/** Someone was told how a waitable job ended, and it counts no more for `wait`. */
+	| (Fact & {readonly type: 'broker.waited'; readonly id: bigint})
 	/** Job ids were seen that this log does not know; new ones go on above. */
 	| (Fact & {readonly type: 'broker.jobid-floor'; readonly id: bigint});
 
@@ -117,6 +119,7 @@ const chart = setup({
 				'broker.shutdown': {target: 'stopping', actions: 'shutdown'},
 				'broker.stop': {target: 'stopped', actions: 'stop'},
 				'broker.jobid-floor': {actions: 'keep'},
+				'broker.waited': {actions: 'keep'},
 			},
 		},
 		running: {
@@ -126,6 +129,7 @@ const chart = setup({
 				'broker.shutdown': {target: 'stopping', actions: 'shutdown'},
 				'broker.stop': {target: 'stopped', actions: 'stop'},
 				'broker.jobid-floor': {actions: 'keep'},
+				'broker.waited': {actions: 'keep'},
 			},
 		},
 		stopping: {
@@ -135,12 +139,14 @@ const chart = setup({
 				'broker.shutdown': {actions: 'shutdown'},
 				'broker.stop': {target: 'stopped', actions: 'stop'},
 				'broker.jobid-floor': {actions: 'keep'},
+				'broker.waited': {actions: 'keep'},
 			},
 		},
 		stopped: {
 			on: {
 				'broker.boot': {guard: 'isLaterEpoch', target: 'recovering', actions: 'boot'},
 				'broker.jobid-floor': {actions: 'keep'},
+				'broker.waited': {actions: 'keep'},
 			},
 		},
 	},

@@ -9,7 +9,7 @@ import {createHash} from 'node:crypto';
 import {decode, encode} from '@msgpack/msgpack';
 import {brokerMachine, type BrokerFact, type BrokerSnapshot} from './broker.ts';
 import {archiveKey, archiveRowOf, requestKey, type ArchiveRow} from './archive-row.ts';
-import {jobMachine, type JobFact, type JobSnapshot} from './job.ts';
+import {FLAG_WAITABLE, jobMachine, type JobFact, type JobSnapshot} from './job.ts';
 import {IllegalFactError} from './machine.ts';
 import {partKey, partMachine, type PartFact, type PartSnapshot} from './part.ts';
 import {rpcMachine, type RpcFact, type RpcSnapshot} from './rpc.ts';
@@ -77,6 +77,8 @@ export class DurableState {
 	readonly requests = new Map<string, bigint>();
 	readonly lost = new Map<bigint, LostEntry>();
 	archive: ArchiveState = EMPTY_ARCHIVE;
+	/** Waitable jobs that ended and that nobody has waited for, in the order of their end. */
+	readonly waitable = new Set<bigint>();
 	/** The highest job id ever given or seen. */
 	lastJobId = 0n;
 
@@ -121,6 +123,7 @@ export class DurableState {
 				requests: [...this.requests.entries()].sort(([a], [b]) => (a < b ? -1 : 1)),
 				lost: [...this.lost.values()].sort(byId),
 				archive: this.archive,
+				waitable: [...this.waitable],
 				lastJobId: this.lastJobId,
 			},
 			{sortKeys: true, useBigInt64: true},
@@ -142,6 +145,7 @@ export class DurableState {
 		for (const part of read.parts) state.parts.set(partKey(part.context), part);
 		for (const [request, id] of read.requests) state.requests.set(request, id);
 		for (const entry of read.lost) state.lost.set(entry.id, entry);
+		for (const id of read.waitable) state.waitable.add(id);
 		state.archive = read.archive;
 		state.lastJobId = read.lastJobId;
 		return state;
@@ -151,6 +155,7 @@ export class DurableState {
 		this.broker = brokerMachine.apply(this.broker, fact);
 		if (fact.type === 'broker.boot') this.rpcs.clear();
 		if (fact.type === 'broker.jobid-floor') this.#sawJobId(fact.id);
+		if (fact.type === 'broker.waited') this.waitable.delete(fact.id);
 		return {kind: 'broker'};
 	}
 
@@ -177,6 +182,7 @@ export class DurableState {
 			this.requests.delete(requestId);
 			rows.push({key: requestKey(requestId), value: encodeRow(id)});
 		}
+		if ((row.flags & FLAG_WAITABLE) !== 0) this.waitable.add(id);
 		this.archive = archived(this.archive, row, rows);
 		return {kind: 'job', id, snapshot, isFinal, rows};
 	}
@@ -214,6 +220,7 @@ interface EncodedState {
 	readonly requests: readonly (readonly [string, bigint])[];
 	readonly lost: readonly LostEntry[];
 	readonly archive: ArchiveState;
+	readonly waitable: readonly bigint[];
 	readonly lastJobId: bigint;
 }
 

@@ -11,6 +11,9 @@ import {assign, setup} from 'xstate';
 import {accountReport, decisiveEnd, type RankPart, type ReportBody, type TaskOutput} from './job-report.ts';
 import {compileMachine, type Fact, type Snapshot} from './machine.ts';
 
+/** The submit flag that makes a job count for a `wait` without an id (RFC 21). */
+export const FLAG_WAITABLE = 4;
+
 export type Json = Readonly<Record<string, unknown>>;
 
 interface JobFactBase extends Fact {
@@ -76,6 +79,8 @@ export type JobFact =
 			readonly outputs: readonly TaskOutput[];
 			readonly eventlog: string;
 	  })
+	/** A piece of output went to the root's store, in the same commit. */
+	| (JobFactBase & {readonly type: 'job.chunk'; readonly rank: number; readonly bytes: number})
 	/** `status`: the raw wait status of the task that decided, or null when it is unknown. */
 	| (JobFactBase & {readonly type: 'job.finish'; readonly status: number | null})
 	| (JobFactBase & {readonly type: 'job.release'; readonly ranks: string; readonly final: boolean});
@@ -153,6 +158,7 @@ const EVENT_OF_REPORT = {
 	'job.report': {guard: 'isNewReport', actions: 'account'},
 	'job.reattach': {guard: 'isStarted', actions: 'reattach'},
 	'job.output': {guard: 'isOfRank', actions: 'keepOutput'},
+	'job.chunk': {guard: 'isOfRank', actions: 'keep'},
 } as const;
 
 const EXCEPTION = [
@@ -173,7 +179,7 @@ const chart = setup({
 		},
 		isStarted: ({context, event}) =>
 			event.type === 'job.reattach' && context.ranks[event.rank]?.state === 'started',
-		isOfRank: ({context, event}) => event.type === 'job.output' && context.ranks[event.rank] !== undefined,
+		isOfRank: ({context, event}) => 'rank' in event && context.ranks[event.rank] !== undefined,
 		allStarted: ({context}) =>
 			!context.started && Object.values(context.ranks).every(part => part.startedMs !== null),
 		isOver: ({context}) => context.started && !context.finished && allExited(context),
@@ -182,6 +188,8 @@ const chart = setup({
 		holdsNothing: ({context}) => context.hasResources && allExited(context),
 	},
 	actions: {
+		/** Accepted, and nothing of the job's own changes. */
+		keep: assign(() => ({})),
 		log: assign(({context, event}) => ({events: [...context.events, jobEventOf(event)]})),
 		submit: assign(({event}) => {
 			if (event.type !== 'job.submit') return {};
@@ -388,6 +396,7 @@ function jobEventOf(fact: JobFact): JobEvent {
 		case 'job.report':
 		case 'job.reattach':
 		case 'job.output':
+		case 'job.chunk':
 			return entry(null);
 		default:
 			return fact satisfies never;

@@ -39,6 +39,8 @@ export interface Core {
 	readonly rank: number;
 	/** A reason when nothing new may be begun (safe mode), else null. */
 	readonly refusal: string | null;
+	/** The disk is behind with the log: take nothing new that is large or can wait. */
+	readonly isBehind: boolean;
 	/**
 	 * Makes a fact true: applies it, appends it to the log, and performs what follows from it. `rows` are written in
 	 * the same commit.

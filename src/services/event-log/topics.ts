@@ -30,16 +30,23 @@ export function registerEventLog(registry: ServiceRegistry, inspector: LogInspec
 		request.respond(await inspector.salvage(new Fields(request).flag('yes')));
 	});
 	registry.register('event-log.lost-found', request => request.respond(inspector.lostFound()));
-	registry.register('repl.state', async request => {
-		const at = new Fields(request).integer('seq', -1);
-		const {seq, state} = await inspector.stateAt(at < 0 ? null : at);
-		request.respond({seq, state: state.encode(), rpcs: encodeRpcs(state)});
-	});
+	registry.register('repl.state', request => sendState(request, inspector), {streaming: 'always'});
 }
 
-/** RPCs are no part of the encoded state, since a boot ends them. */
-function encodeRpcs(state: DurableState): Uint8Array {
-	return encode([...state.rpcs.values()]);
+/** Characters of base64 in one response. */
+const STATE_PIECE_LENGTH = 1024 * 1024;
+
+/** The encoded state and the open RPCs (which are no part of it, since a boot ends them), in pieces of base64. */
+async function sendState(request: RpcRequest, inspector: LogInspector): Promise<void> {
+	const at = new Fields(request).integer('seq', -1);
+	const {seq, state} = await inspector.stateAt(at < 0 ? null : at);
+	const text = Buffer.from(encode([state.encode(), [...state.rpcs.values()]])).toString('base64');
+	for (let offset = 0; offset < text.length; offset += STATE_PIECE_LENGTH) {
+		const piece = text.slice(offset, offset + STATE_PIECE_LENGTH);
+		if (!request.respondStream({seq, piece})) await drained(request);
+		if (!request.isOpen) return;
+	}
+	request.end();
 }
 
 async function dump(request: RpcRequest, inspector: LogInspector): Promise<void> {

@@ -23,11 +23,13 @@ import type {
 	ReportResponse,
 	StartMessage,
 } from './messages.ts';
-import {readPartOutput} from './output-keeper.ts';
+import {keepOutput} from './output-keeper.ts';
 
 const ROOT = 0;
 /** A reconciliation that failed is tried again after so long. */
 const RECONCILE_RETRY_MS = 1000;
+/** A report that did not reach the root is sent again after so long. */
+const REPORT_RETRY_MS = 1000;
 const SIGKILL = 9;
 
 export interface JobExecOptions {
@@ -206,7 +208,14 @@ export class JobExec {
 		if (this.#underWay.has(key)) return;
 		this.#underWay.add(key);
 		this.#reportEach(key).catch((error: unknown) => {
-			this.#core.log('err', `report of job part ${key} failed: ${asSystemError(error).toString()}`);
+			this.#core.log(
+				'warning',
+				`report of job part ${key}: ${asSystemError(error).toString()}; it is sent again`,
+			);
+			this.#core.clock.setTimer(REPORT_RETRY_MS, () => {
+				const part = this.#core.state.parts.get(key);
+				if (part !== undefined && this.#isReconciled) this.#reportAll(part);
+			});
 		});
 	}
 
@@ -247,16 +256,14 @@ export class JobExec {
 	}
 
 	async #outputOf(name: PartName, ends: readonly {readonly task: number}[]) {
-		try {
-			return await readPartOutput(
-				this.#host,
-				name,
-				ends.map(({task}) => task),
-			);
-		} catch (error) {
-			this.#core.log('err', `output of job part ${partKey(name)}: ${asSystemError(error).toString()}`);
-			return undefined;
-		}
+		const rank = this.#core.rank;
+		return keepOutput({
+			host: this.#host,
+			key: name,
+			tasks: ends.map(({task}) => task),
+			send: async row =>
+				void (await this.#peers.request(ROOT, 'job-manager.exec-chunk', {...name, rank, row})),
+		});
 	}
 }
 

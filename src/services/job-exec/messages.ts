@@ -34,10 +34,22 @@ export interface ReportMessage extends PartName {
 	readonly output?: PartOutput;
 }
 
+export interface OutputRow {
+	readonly key: Uint8Array;
+	readonly value: Uint8Array;
+}
+
+/** `job-manager.exec-chunk`, rank to root: output too large to ride with the report of the end. Idempotent. */
+export interface ChunkMessage extends PartName {
+	readonly rank: number;
+	readonly row: OutputRow;
+}
+
 export interface PartOutput {
 	readonly outputs: readonly TaskOutput[];
 	readonly eventlog: string;
-	readonly chunks: readonly {readonly key: Uint8Array; readonly value: Uint8Array}[];
+	/** Rows that were not sent before. */
+	readonly chunks: readonly OutputRow[];
 }
 
 export interface ReportResponse {

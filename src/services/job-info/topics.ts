@@ -12,7 +12,9 @@ export function registerJobInfo(registry: ServiceRegistry, info: JobInfo): void 
 	});
 	registry.register('job-info.archived', request => {
 		const row = info.archived(new Fields(request).id());
-		request.respond({row: row === undefined ? null : encode(row, {useBigInt64: true})});
+		request.respond({
+			row: row === undefined ? null : Buffer.from(encode(row, {useBigInt64: true})).toString('base64'),
+		});
 	});
 	registry.register(
 		'job-info.eventlog-watch',

@@ -9,6 +9,7 @@ import type {JobSnapshot, Json} from '../../machines/job.ts';
 import type {Core} from '../core.ts';
 import type {
 	AdoptMessage,
+	ChunkMessage,
 	InventoryMessage,
 	InventoryResponse,
 	ReportMessage,
@@ -22,6 +23,8 @@ export const URGENCY_MAX = 31;
 /** So many jobs may be active at once; further ones are refused with EAGAIN. */
 export const ACTIVE_JOBS_MAX = 1_000_000;
 export const REQUEST_ID_LENGTH_MAX = 128;
+/** A longer note of an exception is cut. */
+export const NOTE_LENGTH_MAX = 4096;
 
 export interface SubmitRequest {
 	readonly jobspec: unknown;
@@ -48,6 +51,7 @@ export class JobManager {
 		this.#peers = peers;
 		this.#archive = archive;
 		peers.handle('job-manager.exec-report', (message: ReportMessage) => this.#report(message));
+		peers.handle('job-manager.exec-chunk', (message: ChunkMessage) => this.#chunk(message));
 		peers.handle('job-manager.exec-inventory', (message: InventoryMessage) => this.#inventory(message));
 		peers.handle('job-manager.exec-adopt', (message: AdoptMessage) => this.#adopt(message));
 		core.perform('start', {perform: ({id, rank}) => this.#sendStart(id, rank)});
@@ -71,6 +75,8 @@ export class JobManager {
 		if (core.state.broker.value === 'stopping') {
 			throw new SystemError('EAGAIN', 'the instance is shutting down and takes no jobs');
 		}
+		if (core.isBehind)
+			throw new SystemError('EAGAIN', 'the disk of the event log is behind: try again later');
 		if (core.state.jobs.size >= ACTIVE_JOBS_MAX) {
 			throw new SystemError('EAGAIN', `${ACTIVE_JOBS_MAX} jobs are active, which is the limit`);
 		}
@@ -92,7 +98,8 @@ export class JobManager {
 		if (!Number.isInteger(severity) || severity < 0 || severity > 7) {
 			throw new SystemError('EINVAL', `exception severity must be from 0 to 7, is ${severity}`);
 		}
-		this.#core.post({type: 'job.exception', id, exception: type, severity, note, userid});
+		const cut = note.slice(0, NOTE_LENGTH_MAX);
+		this.#core.post({type: 'job.exception', id, exception: type, severity, note: cut, userid});
 	}
 
 	/** @throws {SystemError} ENOENT, EINVAL (the urgency, or a job that runs already). */
@@ -181,6 +188,13 @@ export class JobManager {
 		}
 		this.#core.post({type: 'job.report', id, rank, seq, bootId, body});
 		return {ack: seq, forget: false};
+	}
+
+	#chunk({id, attempt, rank, row}: ChunkMessage): void {
+		const job = this.#core.state.jobs.get(id);
+		if (job?.context.attempt !== attempt || job.context.ranks[rank] === undefined) return;
+		if (this.#core.isBehind) throw new SystemError('EAGAIN', 'the disk of the event log is behind');
+		this.#core.post({type: 'job.chunk', id, rank, bytes: row.value.length}, [row]);
 	}
 
 	#inventory(message: InventoryMessage): InventoryResponse {

@@ -4,7 +4,7 @@ import {parseJson} from '../../formats/json.ts';
 import {unwrapSigned} from '../../formats/sign-none.ts';
 import {signalName} from '../../formats/signal.ts';
 import {returnCodeOf} from '../../machines/job-report.ts';
-import type {JobContext} from '../../machines/job.ts';
+import {FLAG_WAITABLE, type JobContext} from '../../machines/job.ts';
 import {resultOf} from '../../machines/archive-row.ts';
 import type {ServiceRegistry} from '../../net/service-registry.ts';
 import type {RpcRequest} from '../../net/rpc-request.ts';
@@ -14,10 +14,10 @@ import {Fields} from '../fields.ts';
 import {STATE_BITS} from '../job-list/job-view.ts';
 import type {JobManager} from './job-manager.ts';
 
-/** The submit flag that makes a job count for `wait` without an id (RFC 21). */
-export const FLAG_WAITABLE = 4;
 const FLAGS_ALLOWED = 2 | FLAG_WAITABLE | 8;
 const ANY_JOB = -1n;
+/** A jobspec is one fact, and a record of the log has its bounds. */
+export const J_LENGTH_MAX = 2 * 1024 * 1024;
 
 export interface JobManagerTopics {
 	readonly core: Core;
@@ -31,7 +31,14 @@ export function registerJobManager({core, registry, manager, archive}: JobManage
 		const fields = new Fields(request);
 		const flags = fields.integer('flags', 0);
 		if ((flags & ~FLAGS_ALLOWED) !== 0) throw new SystemError('EPROTO', 'invalid job flags');
-		const {payload, userid} = unwrapSigned(fields.text('J'));
+		const J = fields.text('J');
+		if (J.length > J_LENGTH_MAX) {
+			throw new SystemError(
+				'EFBIG',
+				`the signed jobspec has ${J.length} characters, more than ${J_LENGTH_MAX}`,
+			);
+		}
+		const {payload, userid} = unwrapSigned(J);
 		const requestId = fields.any('request_id') === undefined ? null : fields.text('request_id');
 		const jobspec = parseJobspecText(payload);
 		const id = manager.submit({jobspec, urgency: fields.integer('urgency', 16), flags, userid, requestId});
@@ -119,24 +126,32 @@ function waitForEnd({
 	readonly request: RpcRequest;
 }): void {
 	const id = new Fields(request).id();
-	const answer = (job: JobContext) => request.respond({id: job.id, ...endOf(job)});
-	if (id === ANY_JOB) {
-		const waitable = [...core.state.jobs.values()].some(({context}) => (context.flags & FLAG_WAITABLE) !== 0);
-		if (!waitable) throw new SystemError('ECHILD', 'there are no more waitable jobs');
-	} else if (!core.state.jobs.has(id)) {
-		const row = archive.job(id);
-		if (row === undefined) throw new SystemError('ECHILD', `no job ${id}`);
+	const answer = (job: JobContext) => {
+		request.respond({id: job.id, ...endOf(job)});
+		if (core.refusal === null && core.state.waitable.has(job.id)) core.post({type: 'broker.waited', id: job.id});
+	};
+	const [ended] = id === ANY_JOB ? core.state.waitable : [id];
+	const row = ended === undefined || core.state.jobs.has(ended) ? undefined : archive.job(ended);
+	if (row !== undefined) {
 		answer(row);
 		return;
+	}
+	if (id !== ANY_JOB && !core.state.jobs.has(id)) throw new SystemError('ECHILD', `no job ${id}`);
+	if (id === ANY_JOB && ![...core.state.jobs.values()].some(({context}) => isWaitable(context))) {
+		throw new SystemError('ECHILD', 'there are no more waitable jobs');
 	}
 	const unsubscribe = core.onChange(change => {
 		if (change.kind !== 'job' || !change.isFinal) return;
 		const {context} = change.snapshot;
-		if (id === ANY_JOB ? (context.flags & FLAG_WAITABLE) === 0 : context.id !== id) return;
+		if (id === ANY_JOB ? !core.state.waitable.has(context.id) : context.id !== id) return;
 		unsubscribe();
 		answer(context);
 	});
 	request.onCancel = unsubscribe;
+}
+
+function isWaitable({flags}: JobContext): boolean {
+	return (flags & FLAG_WAITABLE) !== 0;
 }
 
 function endOf(job: JobContext): {readonly success: boolean; readonly errstr: string} {
