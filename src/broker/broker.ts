@@ -79,6 +79,7 @@ export interface BrokerEnd {
 /** A panic flushes what it owes within this. */
 const PANIC_FLUSH_MS = 200;
 const SHUTDOWN_TIMEOUT_MS = 60_000;
+const SHUTDOWN_JOBS_SHARE = 0.8;
 /** In safe mode for want of space: how often to look, and how much must be free to go on. */
 const SPACE_POLL_MS = 1000;
 const SPACE_BYTES_MIN = 16 * 1024 * 1024;
@@ -377,7 +378,9 @@ export class Broker {
 			if (request.isOpen) request.respondStream({log: line});
 		};
 		await this.#options.onShutdown();
-		await endJobs({core: this.runtime, manager: this.#manager, keepJobs, timeoutMs, say});
+		// What is left of the time is for the phases after this one, so that this one can say who was late.
+		const jobsMs = timeoutMs * SHUTDOWN_JOBS_SHARE;
+		await endJobs({core: this.runtime, manager: this.#manager, keepJobs, timeoutMs: jobsMs, say});
 		say(`rank ${this.#options.rank} stops`);
 		if (request.isOpen) request.end();
 		await this.#stop({exitCode: 0, reason: 'shutdown'}, {stopHost: !keepJobs});
