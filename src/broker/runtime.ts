@@ -154,7 +154,9 @@ export class Runtime implements Core {
 	}
 
 	leave(leave: () => void): void {
-		this.#log.whenDurable(leave);
+		// In safe mode nothing is written, so nothing waits; a salvage answers when the log and its gate are closed.
+		if (this.#refusal === null) this.#log.whenDurable(leave);
+		else leave();
 	}
 
 	onChange(listener: (change: Change) => void): () => void {

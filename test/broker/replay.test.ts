@@ -83,3 +83,19 @@ test('a damaged record leads to a broker in safe mode, which tells what it can r
 	t.true(error instanceof SystemError && error.code === 'EROFS', String(error));
 	t.is(world.node.aliveTasks, 1, 'the job is left as it is');
 });
+
+test('a salvage is answered, and the broker comes back in order', async t => {
+	const world = begin(t);
+	await playOut(world, () => watchLongJob(world));
+	const records = world.disk.database!.range(keyspaceRange(KEYSPACE.record)).map(([key]) => seqOfKey(key)!);
+	world.kill();
+	world.disk.flipBit(recordKey(records.at(-1)!), 600);
+	await world.clock.run(() => world.broker !== null, {withinMs: 5000, what: 'the broker is up'});
+	const answer = await playOut(world, async () => {
+		const asking = await client(world);
+		return (await asking.call('event-log.salvage', {yes: true})) as {done: boolean};
+	});
+	t.true(answer.done);
+	await world.clock.run(() => world.broker?.log.mode === 'normal', {withinMs: 5000, what: 'it is mended'});
+	t.is(world.broker?.runtime.refusal, null);
+});
