@@ -60,6 +60,7 @@ export interface BrokerOptions {
 	readonly resources: ResourceSet;
 	readonly killTimeoutMs: number;
 	readonly snapshotFacts: number;
+	readonly retentionFacts: number;
 	/** The configuration as clients may see it. */
 	readonly config: object;
 	/** More attributes: paths, the daemon's pid. */
@@ -134,6 +135,7 @@ export class Broker {
 			report,
 			onFatal,
 			snapshotFacts: options.snapshotFacts,
+			retentionFacts: options.retentionFacts,
 		});
 		log.onFatal = error => this.panic(`event log: ${error.toString()}`);
 		const core = this.runtime;

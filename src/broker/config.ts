@@ -77,7 +77,7 @@ export interface BrokerConfig {
 	readonly log: {
 		/** The log keeps at least so many facts for replays of the past. Default 1,000,000. */
 		readonly retentionFacts: number;
-		/** A snapshot is written after so many facts. Default 20,000. */
+		/** A snapshot is written after so many facts, or 20 for each active job if that is more. Default 5,000. */
 		readonly snapshotFacts: number;
 	};
 	readonly queues: Readonly<Record<string, QueueConfig>>;
@@ -233,7 +233,7 @@ function withDefaults(settings: ReadonlyMap<string, Setting>): BrokerConfig {
 		},
 		log: {
 			retentionFacts: get('log.retention', 1_000_000),
-			snapshotFacts: get('log.snapshot-interval', 20_000),
+			snapshotFacts: get('log.snapshot-interval', 5000),
 		},
 		queues: get('queues', {}),
 	};

@@ -32,10 +32,13 @@ export interface RuntimeOptions {
 	readonly report: (severity: Severity, message: string) => void;
 	/** The log did not take a fact that was applied: nothing may leave any more. */
 	readonly onFatal: (error: SystemError) => void;
-	/** A snapshot is written after so many facts. @default 20,000 */
-	readonly snapshotFacts?: number;
+	/** A snapshot is written after so many facts, or 20 for each active job if that is more. */
+	readonly snapshotFacts: number;
+	/** The newest so many facts can be opened and re-executed; older ones are dropped in time. 0: none ever. */
+	readonly retentionFacts: number;
 }
 
+const SNAPSHOT_FACTS_PER_JOB = 20;
 /** With so much waiting for the disk no new work is taken; the log itself refuses at four times as much. */
 const BACKLOG_BYTES_BEHIND = 16 * 1024 * 1024;
 
@@ -55,14 +58,16 @@ export class Runtime implements Core {
 	readonly #listeners = new Set<(change: Change) => void>();
 	readonly #jobListeners = new Map<bigint, Set<(change: JobChange) => void>>();
 	readonly #snapshotFacts: number;
+	readonly #retentionFacts: number;
 	#state = new DurableState();
 	#snapshotSeq = 0;
+	#checkpointSeq: number;
 	/** Facts that were posted while another one was being posted. */
 	#pending: Posting[] | null = null;
 	#refusal: string | null = null;
 
 	constructor(options: RuntimeOptions) {
-		const {log, clock, random, rank, report, onFatal, snapshotFacts = 20_000} = options;
+		const {log, clock, random, rank, report, onFatal, snapshotFacts, retentionFacts} = options;
 		this.#onFatal = onFatal;
 		this.#log = log;
 		this.clock = clock;
@@ -70,6 +75,8 @@ export class Runtime implements Core {
 		this.rank = rank;
 		this.#report = report;
 		this.#snapshotFacts = snapshotFacts;
+		this.#retentionFacts = retentionFacts;
+		this.#checkpointSeq = log.base;
 		this.#runner = new EffectRunner({
 			leave: run => this.leave(run),
 			advance: fact => this.post(fact),
@@ -248,9 +255,25 @@ export class Runtime implements Core {
 	}
 
 	#snapshotAt(seq: number): Uint8Array | null {
-		if (seq - this.#snapshotSeq < this.#snapshotFacts) return null;
+		// A snapshot costs as much as there are active jobs, so it is taken less often when there are many.
+		const interval = Math.max(this.#snapshotFacts, SNAPSHOT_FACTS_PER_JOB * this.#state.jobs.size);
+		if (seq - this.#snapshotSeq < interval) return null;
 		this.#snapshotSeq = seq;
+		if (this.#retentionFacts > 0 && seq - this.#checkpointSeq >= this.#retentionFacts / 2) {
+			this.clock.defer(() => this.#checkpoint());
+		}
 		return this.#state.encode();
+	}
+
+	/** Writes a base to replay from, and drops what is older than the retained past. */
+	#checkpoint(): void {
+		if (this.#refusal !== null) return;
+		const {appendedSeq} = this.#log;
+		this.#checkpointSeq = appendedSeq;
+		const keepFromSeq = Math.max(0, appendedSeq - this.#retentionFacts);
+		this.#log.checkpoint(this.#state.encode(), {keepFromSeq}).catch((error: unknown) => {
+			this.#report('warning', `checkpoint of the event log: ${asSystemError(error).toString()}`);
+		});
 	}
 }
 

@@ -84,6 +84,7 @@ export class SimWorld {
 			resources: R,
 			killTimeoutMs: 5000,
 			snapshotFacts: 20,
+			retentionFacts: 60,
 			config: {},
 			attributes: {},
 			write: line => this.lines.push(line),

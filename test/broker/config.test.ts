@@ -32,7 +32,7 @@ test('no configuration at all gives the documented defaults', t => {
 	t.deepEqual(config.resource, {cores: null, gpus: null, noverify: false, properties: {}, exclude: ''});
 	t.is(config.exec.killTimeoutMs, 5000);
 	t.is(config.exec.leaseMs, null);
-	t.deepEqual(config.log, {retentionFacts: 1_000_000, snapshotFacts: 20_000});
+	t.deepEqual(config.log, {retentionFacts: 1_000_000, snapshotFacts: 5000});
 	t.deepEqual(config.queues, {});
 });
 

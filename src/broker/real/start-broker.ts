@@ -42,6 +42,7 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 		resources: resourcesOf(config.resource, {rank, info}),
 		killTimeoutMs: config.exec.killTimeoutMs,
 		snapshotFacts: config.log.snapshotFacts,
+		retentionFacts: config.log.retentionFacts,
 		config,
 		attributes: {
 			...attributes,
