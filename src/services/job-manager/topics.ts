@@ -128,7 +128,8 @@ function waitForEnd({
 	const id = new Fields(request).id();
 	const answer = (job: JobContext) => {
 		request.respond({id: job.id, ...endOf(job)});
-		if (core.refusal === null && core.state.waitable.has(job.id)) core.post({type: 'broker.waited', id: job.id});
+		if (core.refusal === null && core.state.waitable.has(job.id))
+			core.post({type: 'broker.waited', id: job.id});
 	};
 	const [ended] = id === ANY_JOB ? core.state.waitable : [id];
 	const row = ended === undefined || core.state.jobs.has(ended) ? undefined : archive.job(ended);
