@@ -162,8 +162,8 @@ export class Runtime implements Core {
 
 	leave(leave: () => void): void {
 		// In safe mode nothing is written, so nothing waits; a salvage answers when the log and its gate are closed.
-		if (this.#refusal === null) this.#log.whenDurable(leave);
-		else leave();
+		if (this.#log.mode === 'safe') leave();
+		else this.#log.whenDurable(leave);
 	}
 
 	onChange(listener: (change: Change) => void): () => void {

@@ -99,3 +99,24 @@ test('a salvage is answered, and the broker comes back in order', async t => {
 	await world.clock.run(() => world.broker?.log.mode === 'normal', {withinMs: 5000, what: 'it is mended'});
 	t.is(world.broker?.runtime.refusal, null);
 });
+
+test('when the log refuses a fact, what waits for facts before it still waits', async t => {
+	const world = begin(t);
+	const id = await playOut(world, () => watchLongJob(world));
+	const {runtime, log} = world.broker!;
+	runtime.post({type: 'broker.jobid-floor', id: id + 1n});
+	t.true(log.durableSeq < log.lastDurableAppendedSeq, 'a commit is under way');
+	const note = 'x'.repeat(5 * 1024 * 1024);
+	t.throws(() => runtime.post({type: 'job.exception', id, exception: 'big', severity: 7, note, userid: 0}), {
+		message: /exceed one record/,
+	});
+	let hasLeft = false;
+	runtime.leave(() => (hasLeft = true));
+	t.false(hasLeft);
+	t.not(runtime.refusal, null);
+	await world.clock.run(() => world.bootCount > 1 && world.broker !== null, {
+		withinMs: 5000,
+		what: 'a restart',
+	});
+	t.is(world.broker?.runtime.state.jobs.size, 1);
+});
