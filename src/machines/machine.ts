@@ -78,6 +78,7 @@ export function compileMachine<C extends object, F extends Fact>(
 	const guards = chart.implementations.guards as unknown as Record<string, Guard<C, F>>;
 	const actions = chart.implementations.actions as unknown as Record<string, AssignAction<C, F>>;
 	refuse(chart.id, config, ROOT_KEYS);
+	if (typeof config.context !== 'object') throw new Error(`${chart.id}: the context must be a value`);
 	const table = new Map<string, Map<string, Transition<C, F>[]>>();
 	const finals = new Set<string>();
 	for (const [state, node] of Object.entries(config.states)) {
@@ -89,7 +90,7 @@ export function compileMachine<C extends object, F extends Fact>(
 			const list = Array.isArray(written) ? written : [written];
 			row.set(
 				type,
-				list.map(one => compileTransition(`${chart.id}.${state}.${type}`, one, guards, actions)),
+				list.map(one => compileTransition(`${chart.id}.${state}.${type}`, one, {config, guards, actions})),
 			);
 		}
 		table.set(state, row);
@@ -136,7 +137,7 @@ interface ChartConfig {
 		string,
 		{
 			readonly type?: string;
-			readonly on?: Record<string, string | WrittenTransition | WrittenTransition[]>;
+			readonly on?: Record<string, string | WrittenTransition | WrittenTransition[] | undefined>;
 		}
 	>;
 }
@@ -144,6 +145,12 @@ interface ChartConfig {
 interface AssignAction<C, F> {
 	readonly type: string;
 	readonly assignment: Assigner<C, F>;
+}
+
+interface Parts<C, F> {
+	readonly config: ChartConfig;
+	readonly guards: Record<string, Guard<C, F>>;
+	readonly actions: Record<string, AssignAction<C, F>>;
 }
 
 const ROOT_KEYS = new Set(['id', 'initial', 'context', 'states', 'description', 'version', 'schemas']);
@@ -159,18 +166,19 @@ function refuse(where: string, written: object, allowed: ReadonlySet<string>): v
 
 function compileTransition<C, F>(
 	where: string,
-	written: string | WrittenTransition,
-	guards: Record<string, Guard<C, F>>,
-	actions: Record<string, AssignAction<C, F>>,
+	transition: string | WrittenTransition | undefined,
+	{config, guards, actions}: Parts<C, F>,
 ): Transition<C, F> {
-	if (typeof written === 'string') {
-		return {guardName: null, guard: null, target: written, actionNames: [], assigners: []};
-	}
+	if (transition === undefined) throw new Error(`${where}: leave out what is not accepted`);
+	const written: WrittenTransition = typeof transition === 'string' ? {target: transition} : transition;
 	refuse(where, written, TRANSITION_KEYS);
 	const {guard: guardName = null, target = null} = written;
+	if (target !== null && !Object.hasOwn(config.states, target)) {
+		throw new Error(`${where}: target ${JSON.stringify(target)} is not a state of the chart`);
+	}
 	const guard = guardName === null ? null : guards[guardName as string];
 	if (guard === undefined) throw new Error(`${where}: guard ${JSON.stringify(guardName)} is not a named one`);
-	const actionNames = [written.actions ?? []].flat() as string[];
+	const actionNames: readonly string[] = [written.actions ?? []].flat();
 	const assigners = actionNames.map(name => {
 		const action = actions[name];
 		if (action?.type !== 'xstate.assign' || typeof action.assignment !== 'function') {
