@@ -49,7 +49,7 @@ export interface RankPart {
 	readonly startedMs: number | null;
 	readonly exitedMs: number | null;
 	readonly tasks: readonly TaskStarted[];
-	/** Of each task that ended; a task that is missing here never started. */
+	/** Of each task that ended or was started; a task that is missing here never started. */
 	readonly ends: readonly TaskEnded[];
 	/** Its resources were given back. */
 	readonly released: boolean;
@@ -58,21 +58,30 @@ export interface RankPart {
 export interface Report {
 	readonly seq: number;
 	readonly bootId: string;
+	/** When the root heard of it, epoch milliseconds: stands in where the report names no time. */
+	readonly atMs: number;
 	readonly body: ReportBody;
 }
 
-export function accountReport(part: RankPart, {seq, bootId, body}: Report): RankPart {
+export function accountReport(part: RankPart, {seq, bootId, atMs, body}: Report): RankPart {
 	switch (body.kind) {
 		case 'started': {
-			const startedMs = Math.min(...body.tasks.map(({startMs}) => startMs));
+			// A rank may have no task: a job's total can be less than its slots.
+			const startedMs = body.tasks.length === 0 ? atMs : Math.min(...body.tasks.map(({startMs}) => startMs));
 			return {...part, seq, bootId, state: 'started', tasks: body.tasks, startedMs};
 		}
 		case 'exception':
 			return {...part, seq};
 		case 'exited': {
-			const exitedMs = body.tasks.length === 0 ? null : Math.max(...body.tasks.map(({endMs}) => endMs));
+			// What was started and is not mentioned has ended too, and nobody knows how.
+			const said = new Set(body.tasks.map(({task}) => task));
+			const unsaid = part.tasks
+				.filter(({task}) => !said.has(task))
+				.map(({task}) => ({task, waitStatus: null, endMs: atMs}));
+			const ends = [...body.tasks, ...unsaid];
+			const exitedMs = ends.length === 0 ? null : Math.max(...ends.map(({endMs}) => endMs));
 			const startedMs = part.startedMs ?? exitedMs;
-			return {...part, seq, state: 'exited', ends: body.tasks, startedMs, exitedMs};
+			return {...part, seq, state: 'exited', ends, startedMs, exitedMs};
 		}
 		case 'lost': {
 			const ends = part.tasks.map(({task}) => ({task, waitStatus: null, endMs: body.endMs}));

@@ -206,10 +206,10 @@ const chart = setup({
 		}),
 		account: assign(({context, event}) => {
 			if (event.type !== 'job.report') return {};
-			const {rank, seq, bootId, body} = event;
+			const {rank, seq, bootId, atMs, body} = event;
 			const part = context.ranks[rank];
 			if (part === undefined) return {};
-			const ranks = {...context.ranks, [rank]: accountReport(part, {seq, bootId, body})};
+			const ranks = {...context.ranks, [rank]: accountReport(part, {seq, bootId, atMs, body})};
 			if (body.kind !== 'exception') return {ranks};
 			const {exception: type, severity, note} = body;
 			return {ranks, complaints: [...context.complaints, {type, severity, note}]};
