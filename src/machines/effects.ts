@@ -3,6 +3,7 @@
  * for a live entity and for one just rebuilt from the log (DESIGN section 3.5). Each effect has a key, and doing it twice
  * does no harm. An effect that is no longer derived is no longer wanted.
  */
+import {Idset} from '../formats/idset.ts';
 import type {JobContext, JobException, JobFact, JobSnapshot} from './job.ts';
 import {decisiveEnd} from './job-report.ts';
 import {partKey, type PartSnapshot} from './part.ts';
@@ -54,8 +55,7 @@ const SIGTERM = 15;
 
 export function effectsOfJob({value, context}: JobSnapshot): readonly Effect[] {
 	const next = advanceOf(value, context);
-	if (next !== null)
-		return [{kind: 'advance', key: `advance:${context.id}:${value}:${next.type}`, fact: next}];
+	if (next !== null) return [{kind: 'advance', key: advanceKey(value, next), fact: next}];
 	const {id, attempt, priority, ranks, exception} = context;
 	switch (value) {
 		case 'sched':
@@ -96,7 +96,7 @@ export function effectsOfPart({value, context}: PartSnapshot): readonly Effect[]
 	const effects: Effect[] = [];
 	if (value === 'forgotten') return effects;
 	if (signum !== null && value !== 'exited') {
-		effects.push({kind: 'terminate', key: `terminate:${name}`, id, attempt, signum});
+		effects.push({kind: 'terminate', key: `terminate:${name}:${signum}`, id, attempt, signum});
 	}
 	for (const {seq} of reports) {
 		if (seq > acked) effects.push({kind: 'report', key: `report:${name}:${seq}`, id, attempt, seq});
@@ -113,6 +113,13 @@ function ranksIn(ranks: JobContext['ranks'], state: string): number[] {
 /** Held, default, expedited: RFC 30's urgency as a priority, by the default policy of Flux. */
 export function priorityOf(urgency: number): number {
 	return urgency === 31 ? 4_294_967_295 : urgency;
+}
+
+/** Two complaints in a row are two effects: whoever has performed the first has still to perform the second. */
+function advanceKey(value: string, fact: JobFactBody): string {
+	const key = `advance:${fact.id}:${value}:${fact.type}`;
+	if (fact.type !== 'job.exception') return key;
+	return `${key}:${fact.exception}:${fact.severity}:${fact.note}`;
 }
 
 /** The fact that follows from a job's state alone, or null. */
@@ -143,7 +150,7 @@ function advanceOf(value: string, context: JobContext): JobFactBody | null {
 			if (!allExited) return null;
 			if (started && !finished) return finish(context);
 			if (hasResources && parts.some(part => !part.released)) {
-				return {type: 'job.release', id, ranks: Object.keys(ranks).join(','), final: true};
+				return {type: 'job.release', id, ranks: ranksetOf(ranks), final: true};
 			}
 			return hasResources ? {type: 'job.free', id} : {type: 'job.clean', id};
 		default:
@@ -153,6 +160,10 @@ function advanceOf(value: string, context: JobContext): JobFactBody | null {
 
 function complain(id: bigint, {type, severity, note}: JobException): JobFactBody {
 	return {type: 'job.exception', id, exception: type, severity, note, userid: -1};
+}
+
+function ranksetOf(ranks: JobContext['ranks']): string {
+	return Idset.from(Object.keys(ranks).map(Number)).toString();
 }
 
 function finish({id, ranks}: JobContext): JobFactBody {
