@@ -171,7 +171,8 @@ const chart = setup({
 	guards: {
 		isFatal: ({event}) => event.type === 'job.exception' && event.severity === 0,
 		hasRanks: ({event}) => event.type === 'job.alloc' && event.ranks.length > 0,
-		isAdoptable: ({event}) => event.type === 'job.adopt' && event.attempt >= 1,
+		isAdoptable: ({event}) =>
+			event.type === 'job.adopt' && event.attempt >= 1 && ranksOfR(event.R).length > 0,
 		isNewReport: ({context, event}) => {
 			if (event.type !== 'job.report') return false;
 			const part = context.ranks[event.rank];
@@ -230,7 +231,7 @@ const chart = setup({
 			if (event.type !== 'job.exception') return {};
 			const said = {type: event.exception, severity: event.severity, note: event.note};
 			const complaints = context.complaints.filter(
-				({type, note}) => type !== said.type || note !== said.note,
+				({type, severity, note}) => type !== said.type || severity !== said.severity || note !== said.note,
 			);
 			const isCause = event.severity === 0 && context.exception === null;
 			return {complaints, exception: isCause ? said : context.exception};
@@ -261,7 +262,7 @@ const chart = setup({
 		new: {
 			on: {
 				'job.validate': {target: 'depend', actions: 'log'},
-				'job.exception': [{actions: ['blame', 'log']}],
+				'job.exception': EXCEPTION,
 			},
 		},
 		depend: {
