@@ -1,0 +1,95 @@
+/** Facts of one part, one RPC and one broker to choose from; see job-facts.ts. */
+import {brokerMachine, type BrokerContext, type BrokerFact} from '../../src/machines/broker.ts';
+import type {ReportBody} from '../../src/machines/job-report.ts';
+import {
+	lastSeqOf,
+	partMachine,
+	type PartContext,
+	type PartFact,
+	type PartSnapshot,
+} from '../../src/machines/part.ts';
+import {rpcMachine, type RpcContext, type RpcFact} from '../../src/machines/rpc.ts';
+import {walksOf, type WalkRules} from './walk.ts';
+
+export const PART = {id: 7n, attempt: 1};
+const AT_MS = 1_700_000_000_000;
+
+export function partPool({context}: PartSnapshot, key = PART): PartFact[] {
+	const base = {...key, atMs: AT_MS + context.reports.length};
+	const last = lastSeqOf(context);
+	const {acked} = context;
+	const seqs = [...new Set([last, last + 1, last + 4])];
+	return [
+		{...base, type: 'part.request'},
+		...seqs.flatMap(seq =>
+			BODIES.map(body => ({...base, type: 'part.report' as const, seq, bootId: 'boot-1', body})),
+		),
+		...[15, 9].map(signum => ({...base, type: 'part.terminate' as const, signum})),
+		...[...new Set([0, acked, acked + 1, last, last + 1])].map(seq => ({
+			...base,
+			type: 'part.ack' as const,
+			seq,
+		})),
+		{...base, type: 'part.forget'},
+	];
+}
+
+const BODIES: readonly ReportBody[] = [
+	{kind: 'started', tasks: [{task: 0, pid: 100, startTicks: 5, startMs: AT_MS}]},
+	{kind: 'exception', exception: 'timeout', severity: 0, note: 'time limit'},
+	{kind: 'exception', exception: 'supervisor-lost', severity: 1, note: 'shim of task 0'},
+	{kind: 'exited', tasks: [{task: 0, waitStatus: 0, endMs: AT_MS}]},
+	{kind: 'exited', tasks: []},
+	{kind: 'lost', note: 'never said by a part', endMs: AT_MS},
+];
+
+export const partRules: WalkRules<PartContext, PartFact> = {machine: partMachine, poolOf: partPool};
+export const partWalks = walksOf(partRules);
+
+export function rpcPool(key = 'client/1'): RpcFact[] {
+	const base = {key, atMs: AT_MS};
+	return [
+		...[true, false].map(streaming => ({
+			...base,
+			type: 'rpc.request' as const,
+			topic: 'job-info.eventlog-watch',
+			streaming,
+			sender: 'client',
+			target: 'job-info',
+		})),
+		{...base, type: 'rpc.answer'},
+		...[0, 61].map(errnum => ({...base, type: 'rpc.end' as const, errnum})),
+		{...base, type: 'rpc.lost', errnum: 113},
+		{...base, type: 'rpc.cancel'},
+		{...base, type: 'rpc.expire', errnum: 110},
+	];
+}
+
+export const rpcRules: WalkRules<RpcContext, RpcFact> = {machine: rpcMachine, poolOf: () => rpcPool()};
+export const rpcWalks = walksOf(rpcRules);
+
+export function brokerPool({context}: {readonly context: BrokerContext}): BrokerFact[] {
+	const atMs = AT_MS + context.epoch;
+	return [
+		{type: 'broker.instance', atMs, instance: 'i', epochMs: AT_MS, rank: 0, hostname: 'h'},
+		...[context.epoch, context.epoch + 1, context.epoch + 3].map(epoch => ({
+			type: 'broker.boot' as const,
+			atMs,
+			epoch,
+			bootId: `boot-${epoch}`,
+			uuid: `uuid-${epoch}`,
+			pid: 10 + epoch,
+			version: '0.1.0',
+		})),
+		{type: 'broker.reconcile', atMs},
+		...[true, false].map(keepJobs => ({type: 'broker.shutdown' as const, atMs, keepJobs})),
+		{type: 'broker.stop', atMs, reason: 'asked', digest: ''},
+		{type: 'broker.jobid-floor', atMs, id: 3n},
+	];
+}
+
+export const brokerRules: WalkRules<BrokerContext, BrokerFact> = {
+	machine: brokerMachine,
+	poolOf: brokerPool,
+};
+export const brokerWalks = walksOf(brokerRules);
