@@ -1,5 +1,4 @@
 /** `coppice broker`: one broker in the foreground, for systemd and for the daemon of `coppice start`. */
-import {randomUUID} from 'node:crypto';
 import {hostname} from 'node:os';
 import {EXIT_REFUSED} from '../../broker/daemon-protocol.ts';
 import type {InstanceInfo} from '../../broker/instance.ts';
@@ -116,7 +115,7 @@ async function prepareInstance(
 			env,
 			userid: world.userid,
 			nowMs: world.clock.epochMs(),
-			uuid: randomUUID,
+			uuid: () => context.world.random.uuid(),
 			warn: text => void context.warn(text),
 		},
 		async ({info, isDefault}) => {
