@@ -30,6 +30,7 @@ export function jobPool({context}: JobSnapshot, id = JOB_ID): JobFact[] {
 		...[0, 1, ALIEN_RANK].flatMap(rank => [
 			{...base, type: 'job.reattach' as const, rank},
 			outputFact(base, rank),
+			{...base, type: 'job.chunk' as const, rank, bytes: 3},
 			...reportFacts({...base, rank}, context),
 		]),
 		{...base, type: 'job.release', ranks: '0-1', final: true},
@@ -48,6 +49,7 @@ export const EXTERNAL_JOB_FACTS: ReadonlySet<JobFact['type']> = new Set([
 	'job.report',
 	'job.reattach',
 	'job.output',
+	'job.chunk',
 	'job.exception',
 ]);
 
@@ -66,7 +68,7 @@ export const ruledJobWalks = walksOf(ruledJobRules);
 export function advanceFactOf(snapshot: JobSnapshot): JobFact | null {
 	const [effect] = effectsOfJob(snapshot);
 	if (effect?.kind !== 'advance') return null;
-	return {...effect.fact, atMs: effect.fact.atMs ?? AT_MS} as JobFact;
+	return {...effect.fact, atMs: effect.fact.atMs ?? AT_MS};
 }
 
 /** The job after `facts`. */

@@ -85,6 +85,7 @@ export function brokerPool({context}: {readonly context: BrokerContext}): Broker
 		...[true, false].map(keepJobs => ({type: 'broker.shutdown' as const, atMs, keepJobs})),
 		{type: 'broker.stop', atMs, reason: 'asked', digest: ''},
 		{type: 'broker.jobid-floor', atMs, id: 3n},
+		{type: 'broker.waited', atMs, id: 3n},
 	];
 }
 

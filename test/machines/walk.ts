@@ -58,3 +58,6 @@ export function walksOf<C, F extends Fact>(rules: WalkRules<C, F>): fc.Arbitrary
 }
 
 const STEPS_MAX = 400;
+
+/** Runs are the same each time, unless COPPICE_SEED names another seed. */
+export const SEED = Number(process.env.COPPICE_SEED ?? 11);

@@ -1,0 +1,315 @@
+/**
+ * Goal: the durable state is a pure function of its facts, can be written and read at any moment, and one bad job leaves the
+ * others alone. Method: walks of several jobs, parts, RPCs and of the broker, mixed by arbitrary numbers.
+ */
+import assert from 'node:assert/strict';
+import {decode} from '@msgpack/msgpack';
+import test from 'ava';
+import fc from 'fast-check';
+import {DurableState, isDurable, LOST_FACTS_MAX, type AnyFact} from '../../src/machines/durable-state.ts';
+import {FLAG_WAITABLE, jobMachine, type JobFact} from '../../src/machines/job.ts';
+import {IllegalFactError} from '../../src/machines/machine.ts';
+import {advanceFactOf, EXTERNAL_JOB_FACTS, jobPool} from './job-facts.ts';
+import {brokerWalks, partWalks, rpcWalks} from './other-facts.ts';
+import {SEED, walksOf} from './walk.ts';
+
+const JOB_IDS = [3n, 7n, 2n ** 40n];
+const RUNS = {numRuns: 40, seed: SEED};
+
+/** Job `id` as a broker leads it, submitted with the flag and request id that belong to it. */
+function jobFactsOf(id: bigint): fc.Arbitrary<readonly AnyFact[]> {
+	return walksOf<ReturnType<typeof jobMachine.initial>['context'], JobFact>({
+		machine: jobMachine,
+		poolOf: snapshot =>
+			jobPool(snapshot, id)
+				.filter(({type}) => EXTERNAL_JOB_FACTS.has(type))
+				.map(fact =>
+					fact.type === 'job.submit' && fact.requestId !== null ? {...fact, flags: FLAG_WAITABLE} : fact,
+				),
+		ruled: advanceFactOf,
+	}).map(({facts}) => facts);
+}
+
+/** Several logs as one: each in its own order, which comes when by arbitrary numbers. */
+const logs: fc.Arbitrary<readonly AnyFact[]> = fc
+	.tuple(
+		fc.tuple(...JOB_IDS.map(jobFactsOf)),
+		partWalks,
+		rpcWalks,
+		brokerWalks,
+		fc.array(fc.nat(), {minLength: 200, maxLength: 200}),
+	)
+	.map(([jobs, part, rpc, broker, order]) => {
+		const queues: AnyFact[][] = [...jobs, part.facts, rpc.facts].map(facts => [...facts]);
+		const mixed: AnyFact[] = [];
+		// The broker's facts come first, as in a log: a boot would end the RPC.
+		mixed.push(...broker.facts);
+		for (let step = 0; queues.some(queue => queue.length > 0); step += 1) {
+			const filled = queues.filter(queue => queue.length > 0);
+			const queue = filled[(order[step % order.length] ?? 0) % filled.length]!;
+			mixed.push(queue.shift()!);
+		}
+		return inOrderOfIds(mixed);
+	});
+
+/** The first facts of jobs in ascending order of ids: ids never go back. */
+function inOrderOfIds(facts: readonly AnyFact[]): AnyFact[] {
+	const isFirst = ({type}: AnyFact) => type === 'job.submit' || type === 'job.adopt';
+	const firsts = facts.filter(isFirst).sort((a, b) => ((a as JobFact).id < (b as JobFact).id ? -1 : 1));
+	return [...firsts, ...facts.filter(fact => !isFirst(fact))];
+}
+
+function stateAfter(facts: Iterable<AnyFact>, state = new DurableState()): DurableState {
+	for (const fact of facts) state.applyFact(fact);
+	return state;
+}
+
+function decoded(state: DurableState): DurableState {
+	return DurableState.decode(state.encode());
+}
+
+/** Everything that a fact can change, as plain values. */
+function contentOf(state: DurableState): object {
+	const {broker, jobs, parts, requests, lost, archive, waitable, lastJobId} = state;
+	return {
+		broker,
+		jobs: new Map(jobs),
+		parts: new Map(parts),
+		requests: new Map(requests),
+		lost: new Map(lost),
+		archive,
+		waitable: [...waitable],
+		lastJobId,
+	};
+}
+
+test('what is encoded is decoded to the same state, with the same bytes and digest', t => {
+	const archived = new Set<number>();
+	fc.assert(
+		fc.property(logs, fc.nat(), (facts, n) => {
+			const state = stateAfter(facts.slice(0, n % (facts.length + 1)));
+			const read = decoded(state);
+			assert.deepEqual(contentOf(read), contentOf(state));
+			assert.deepEqual(read.encode(), state.encode());
+			assert.equal(read.digest(), state.digest());
+			assert.equal(state.digest(), state.digest());
+			archived.add(state.archive.count);
+		}),
+		RUNS,
+	);
+	t.true(archived.size >= 3);
+});
+
+test('a snapshot at any moment and the facts after it give what all facts give', t => {
+	fc.assert(
+		fc.property(logs, fc.nat(), (facts, n) => {
+			const cut = n % (facts.length + 1);
+			const isOfRpc = (fact: AnyFact) => !isDurable(fact);
+			const whole = stateAfter(facts.filter(fact => !isOfRpc(fact)));
+			const early = decoded(stateAfter(facts.slice(0, cut)));
+			const late = stateAfter(
+				facts.slice(cut).filter(fact => !isOfRpc(fact)),
+				early,
+			);
+			assert.equal(late.digest(), whole.digest());
+		}),
+		RUNS,
+	);
+	t.pass();
+});
+
+test('the state is the same in whatever order the jobs were put into it', t => {
+	fc.assert(
+		fc.property(fc.tuple(...JOB_IDS.map(jobFactsOf)), jobs => {
+			const firsts = jobs.flatMap(facts => facts.slice(0, 1));
+			const rests = jobs.map(facts => facts.slice(1));
+			const active = rests.map(facts => facts.filter(({type}) => type !== 'job.clean'));
+			const one = stateAfter([...firsts, ...active.flat()]);
+			const other = stateAfter([...firsts, ...[...active].reverse().flat()]);
+			assert.equal(one.digest(), other.digest());
+		}),
+		RUNS,
+	);
+	t.pass();
+});
+
+test('a refused fact changes nothing', t => {
+	let refused = 0;
+	fc.assert(
+		fc.property(logs, fc.nat(), (facts, n) => {
+			const cut = n % (facts.length + 1);
+			const state = stateAfter(facts.slice(0, cut));
+			const before = state.digest();
+			for (const id of JOB_IDS) {
+				const job = state.jobs.get(id);
+				for (const fact of jobPool(job ?? jobMachine.initial(), id)) {
+					if (jobMachine.accepts(job ?? jobMachine.initial(), fact)) continue;
+					assert.throws(() => state.applyFact(fact), IllegalFactError);
+					refused += 1;
+				}
+			}
+			assert.equal(state.digest(), before);
+		}),
+		RUNS,
+	);
+	t.true(refused > 1000);
+});
+
+test('a finished job leaves memory for one row of the archive, and its request id for another', t => {
+	let requests = 0;
+	fc.assert(
+		fc.property(logs, facts => {
+			const state = new DurableState();
+			const chains = new Set([state.archive.chain]);
+			for (const fact of facts) {
+				const {count, chain} = state.archive;
+				const change = state.applyFact(fact);
+				if (change.kind !== 'job' || !change.isFinal) {
+					assert.deepEqual([state.archive.count, state.archive.chain], [count, chain]);
+					continue;
+				}
+				const {requestId, flags} = change.snapshot.context;
+				assert.ok(!state.jobs.has(change.id));
+				assert.equal(state.archive.count, count + 1);
+				assert.ok(!chains.has(state.archive.chain), 'the chain changes with every row');
+				chains.add(state.archive.chain);
+				assert.equal(change.rows.length, requestId === null ? 1 : 2);
+				const row = decode(change.rows[0]!.value, {useBigInt64: true}) as {id: bigint; result: string};
+				assert.equal(BigInt(row.id), change.id);
+				assert.match(row.result, /^(COMPLETED|FAILED|CANCELED|TIMEOUT)$/);
+				assert.equal(state.waitable.has(change.id), (flags & FLAG_WAITABLE) !== 0);
+				if (requestId === null) continue;
+				requests += 1;
+				assert.ok(!state.requests.has(requestId));
+				assert.deepEqual(Buffer.from(change.rows[1]!.key).toString(), `R${requestId}`);
+				assert.equal(decode(change.rows[1]!.value, {useBigInt64: true}), change.id);
+			}
+			const {count, completed, failed, canceled, timeout} = state.archive;
+			assert.equal(completed + failed + canceled + timeout, count);
+		}),
+		RUNS,
+	);
+	t.true(requests > 5);
+});
+
+test('two archives differ when one row of one job differs', t => {
+	const facts = fc
+		.sample(jobFactsOf(7n), {numRuns: 200, seed: 3})
+		.find(one => one.at(-1)?.type === 'job.clean')!;
+	const chainOf = (all: readonly AnyFact[]) => stateAfter(all).archive.chain;
+	const [first, ...rest] = facts as JobFact[];
+	t.not(chainOf(facts), chainOf([{...first!, userid: 1001} as AnyFact, ...rest]));
+	t.not(chainOf(facts), chainOf([{...first!, atMs: first!.atMs + 1, submitMs: 5} as AnyFact, ...rest]));
+	t.is(chainOf(facts), chainOf([...facts]));
+});
+
+test('a request id belongs to its job as long as the job is active', t => {
+	fc.assert(
+		fc.property(logs, facts => {
+			const state = new DurableState();
+			for (const fact of facts) {
+				state.applyFact(fact);
+				const expected = [...state.jobs.values()]
+					.filter(({context}) => context.requestId !== null)
+					.map(({context}) => [context.requestId, context.id]);
+				assert.deepEqual([...state.requests].sort(), expected.sort());
+			}
+		}),
+		{numRuns: 20, seed: SEED},
+	);
+	t.pass();
+});
+
+test('an id is never given twice, also after its job is gone or was seen elsewhere', t => {
+	fc.assert(
+		fc.property(logs, facts => {
+			const state = stateAfter(facts);
+			const last = state.lastJobId;
+			for (const id of [1n, last]) {
+				const submit = jobPool(jobMachine.initial(), id)[0]!;
+				assert.throws(() => state.applyFact(submit), IllegalFactError);
+			}
+			if (state.broker.value === 'new') return;
+			state.applyFact({type: 'broker.jobid-floor', atMs: 1, id: last + 9n});
+			assert.equal(state.lastJobId, last + 9n);
+			state.applyFact({type: 'broker.jobid-floor', atMs: 1, id: 1n});
+			assert.equal(state.lastJobId, last + 9n);
+		}),
+		RUNS,
+	);
+	t.pass();
+});
+
+test('a job that is set aside keeps its resources and takes its later facts along; the others do not notice', t => {
+	let holding = 0;
+	fc.assert(
+		fc.property(logs, fc.nat(), (facts, n) => {
+			const cut = n % (facts.length + 1);
+			const bad = {type: 'job.validate', id: 7n, atMs: 1} as const;
+			const isOfJob = (fact: AnyFact) => fact.type.startsWith('job.') && (fact as JobFact).id === 7n;
+			const state = stateAfter(facts.slice(0, cut));
+			const job = state.jobs.get(7n) ?? null;
+			state.setAside(bad, {seq: 41, reason: 'test'});
+			for (const [index, fact] of facts.slice(cut).entries()) {
+				if (!isOfJob(fact)) state.applyFact(fact);
+				else {
+					assert.throws(() => state.applyFact(fact), IllegalFactError);
+					state.setAside(fact, {seq: 42 + index, reason: 'later'});
+				}
+			}
+			const entry = state.lost.get(7n)!;
+			assert.deepEqual([entry.seq, entry.reason, entry.job], [41, 'test', job]);
+			const later = facts.slice(cut).filter(isOfJob);
+			assert.deepEqual(entry.facts, [bad, ...later].slice(0, LOST_FACTS_MAX));
+			if (entry.job?.context.hasResources === true) holding += 1;
+			assert.ok(!state.jobs.has(7n));
+			assert.ok(![...state.requests.values()].includes(7n));
+			const others = stateAfter(facts.filter(fact => !isOfJob(fact)));
+			for (const id of [3n, 2n ** 40n]) assert.deepEqual(state.jobs.get(id), others.jobs.get(id));
+			assert.deepEqual(state.parts, others.parts);
+			assert.equal(decoded(state).digest(), state.digest());
+		}),
+		RUNS,
+	);
+	t.true(holding > 3);
+});
+
+test('at most LOST_FACTS_MAX facts of a lost job are kept', t => {
+	const state = new DurableState();
+	for (let seq = 1; seq < LOST_FACTS_MAX + 20; seq += 1) {
+		state.setAside({type: 'job.free', id: 5n, atMs: seq}, {seq, reason: `at ${seq}`});
+	}
+	t.is(state.lost.get(5n)?.facts.length, LOST_FACTS_MAX);
+	t.is(state.lost.get(5n)?.reason, 'at 1');
+	t.is(state.lastJobId, 5n);
+});
+
+test('a boot ends the RPCs of the boots before, and RPCs are no part of the durable state', t => {
+	const state = new DurableState();
+	const digest = state.digest();
+	state.applyFact({
+		type: 'rpc.request',
+		atMs: 1,
+		key: 'a/1',
+		topic: 't',
+		streaming: false,
+		sender: 'a',
+		target: 't',
+	});
+	t.is(state.rpcs.size, 1);
+	t.is(state.digest(), digest);
+	state.applyFact({type: 'broker.instance', atMs: 1, instance: 'i', epochMs: 1, rank: 0, hostname: 'h'});
+	state.applyFact({type: 'broker.boot', atMs: 2, epoch: 1, bootId: 'b', uuid: 'u', pid: 1, version: 'v'});
+	t.is(state.rpcs.size, 0);
+});
+
+test('a fact of no known kind is refused', t => {
+	const state = new DurableState();
+	t.throws(() => state.applyFact({type: 'weather.rain', atMs: 1} as never), {instanceOf: IllegalFactError});
+});
+
+test('bytes of another version are refused', t => {
+	t.throws(() => DurableState.decode(Uint8Array.from([0x81, 0xa7, ...Buffer.from('version'), 99])), {
+		message: /snapshot of version 99/,
+	});
+});
