@@ -86,7 +86,7 @@ test('a signal is passed on to the command; 128+signal is the status, and the in
 test('the command goes on when the daemon is killed, and when the broker is', async t => {
 	const {root, rundir, start} = await makeDirectories(t);
 	const go = join(root, 'go');
-	const script = `echo ready; while ! [ -e ${go} ]; do sleep 0.05; done; coppice run --reconnect-timeout 10s echo ran; exit 5`;
+	const script = `echo ready; for i in $(seq 600); do [ -e ${go} ] && break; sleep 0.05; done; coppice run --reconnect-timeout 10s echo ran; exit 5`;
 	const run = start('--', 'sh', '-c', script);
 	await until('the command runs', async () => run.text().includes('ready'));
 	for (const file of ['daemon.pid', 'broker-0.pid']) {
@@ -106,7 +106,12 @@ test('the command goes on when the daemon is killed, and when the broker is', as
 test('daemon and broker that die together under a command come back while it runs', async t => {
 	const {root, rundir, start} = await makeDirectories(t);
 	const go = join(root, 'go');
-	const run = start('--', 'sh', '-c', `echo ready; while ! [ -e ${go} ]; do sleep 0.05; done; exit 6`);
+	const run = start(
+		'--',
+		'sh',
+		'-c',
+		`echo ready; for i in $(seq 600); do [ -e ${go} ] && break; sleep 0.05; done; exit 6`,
+	);
 	await until('the command runs', async () => run.text().includes('ready'));
 	const names = await Promise.all(
 		['daemon.pid', 'broker-0.pid'].map(file => readPidFile(join(rundir, file))),
@@ -120,6 +125,21 @@ test('daemon and broker that die together under a command come back while it run
 	await writeFile(go, '');
 	t.is(await run.status, 6);
 	await t.throwsAsync(stat(rundir), {code: 'ENOENT'});
+});
+
+test('an instance that its own command shuts down is not brought back', async t => {
+	const {rundir, start} = await makeDirectories(t);
+	const run = start(
+		'--',
+		'sh',
+		'-c',
+		'coppice submit sleep 60; coppice shutdown --keep-jobs; sleep 1; exit 3',
+	);
+	t.is(await run.status, 3, run.text());
+	for (const file of ['daemon.pid', 'broker-0.pid']) {
+		const name = await readPidFile(join(rundir, file));
+		t.true(name === null || !isNamedAlive(name), file);
+	}
 });
 
 test('a command that is not there is 127, and what makes no sense is refused before anything is made', async t => {

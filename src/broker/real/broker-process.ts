@@ -61,6 +61,8 @@ export async function runBrokerProcess(options: BrokerProcessOptions): Promise<n
 const PANIC_MS = 200;
 /** A clean end by a signal may take so long; then the log is left as a crash leaves it. */
 const TERMINATE_MS = 10_000;
+/** Before clients were served there is nothing to end cleanly. */
+const STARTING_MS = 2000;
 const NONE: DaemonSupervision = {
 	pid: null,
 	shutdownAsked: async () => {},
@@ -141,8 +143,9 @@ class BrokerLife {
 				if (this.signal !== null) return;
 				this.signal = signal;
 				writeLine(`${signal}: ending, running jobs are left as they are`);
-				// A start that never comes back must not hold the signal up.
-				setTimeout(() => void dieBy(signal), TERMINATE_MS).unref();
+				// What never comes back must not hold the signal up.
+				const graceMs = this.#running === null ? STARTING_MS : TERMINATE_MS;
+				setTimeout(() => void dieBy(signal), graceMs).unref();
 				if (this.#running !== null) void this.#terminate(this.#running, signal);
 			});
 		}

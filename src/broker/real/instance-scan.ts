@@ -12,7 +12,13 @@ import {parsePartDir, rankCgroup, rankDir} from '../../exec/part-paths.ts';
 import {isPopulated, pidsIn} from '../../exec/real/cgroup.ts';
 import {parseClaim, parseExit} from '../../exec/task-record.ts';
 import {partName, type PartKey} from '../../ports/process-host.ts';
-import {brokerPidPath, daemonLockName, startRecordPath, type StartRecord} from '../daemon-protocol.ts';
+import {
+	brokerPidPath,
+	daemonLockName,
+	daemonPidPath,
+	startRecordPath,
+	type StartRecord,
+} from '../daemon-protocol.ts';
 import {
 	INSTANCE_FILE,
 	parseInstance,
@@ -63,7 +69,12 @@ export async function scanKnown({statedir, jobdir, rundirs, warn}: ScanOptions):
 export async function livingOf({instance, rundir, size}: InstanceInfo): Promise<LivingProcess[]> {
 	const living: LivingProcess[] = [];
 	const daemon = await lockHolder(daemonLockName(instance));
-	if (daemon !== null) living.push({what: 'daemon', pid: daemon.pid});
+	if (daemon !== null) {
+		// One that is stopped or starved does not answer; then its file is the next best.
+		const written = daemon.pid === null ? await readPidFile(daemonPidPath(rundir)) : null;
+		const pid = daemon.pid ?? (written !== null && isNamedAlive(written) ? written.pid : null);
+		living.push({what: 'daemon', pid});
+	}
 	for (let rank = 0; rank < size; rank += 1) {
 		const name = await readPidFile(brokerPidPath(rundir, rank));
 		if (name !== null && isNamedAlive(name)) living.push({what: `broker ${rank}`, pid: name.pid});
