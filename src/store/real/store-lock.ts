@@ -1,5 +1,5 @@
 /**
- * The lock of a state directory: an abstract unix socket named by the directory's device and inode, which the kernel
+ * The lock of a state directory: an abstract unix socket named by the directory's device, inode and time of birth, which the kernel
  * releases when its holder dies, by whatever path the directory was reached. Whoever connects is told the pid.
  * LevelDB's own LOCK (fcntl) stands behind it for other network namespaces.
  */
@@ -16,8 +16,9 @@ export interface StoreLock {
 
 /** @throws {SystemError} EBUSY with the holder's pid when it is known. */
 export async function lockDirectory(path: string): Promise<StoreLock> {
-	const {dev, ino} = await stat(path, {bigint: true});
-	const address = `\0coppice-store-${dev}-${ino}`;
+	// An inode number is used again as soon as its directory is deleted, perhaps under the feet of a holder.
+	const {dev, ino, birthtimeNs} = await stat(path, {bigint: true});
+	const address = `\0coppice-store-${dev}-${ino}-${birthtimeNs}`;
 	const server = createServer(socket => {
 		socket.on('error', () => undefined); // The asker went away; nothing is owed to it.
 		socket.end(`${process.pid}\n`);
