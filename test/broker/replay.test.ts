@@ -3,6 +3,7 @@
  * Method: the simulated world; what is done to the disk is done between two lives of the broker.
  */
 import test, {type ExecutionContext} from 'ava';
+import {verifyLog} from '../../src/broker/log-view.ts';
 import {SystemError} from '../../src/formats/errno.ts';
 import {RpcClient} from '../../src/net/rpc-client.ts';
 import {SIM_URI, SimWorld} from '../../src/sim/world.ts';
@@ -119,4 +120,20 @@ test('when the log refuses a fact, what waits for facts before it still waits', 
 		what: 'a restart',
 	});
 	t.is(world.broker?.runtime.state.jobs.size, 1);
+});
+
+test('an RPC that was open when older facts were dropped is no illegal fact', async t => {
+	const world = begin(t);
+	const verified = await playOut(world, async () => {
+		const id = await watchLongJob(world);
+		const {log, runtime} = world.broker!;
+		const seq = await log.checkpoint(runtime.state.encode(), {keepFromSeq: log.appendedSeq + 1});
+		t.is(log.base, seq);
+		const other = new StubbornClient(world);
+		await other.call('job-manager.raise', {id, type: 'cancel', severity: 0, note: ''});
+		await other.ended(id);
+		await world.clock.pass(200);
+		return verifyLog(log);
+	});
+	t.deepEqual([verified.ok, verified.illegal, verified.problems], [true, 0, []]);
 });
