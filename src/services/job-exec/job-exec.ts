@@ -263,6 +263,9 @@ export class JobExec {
 			tasks: ends.map(({task}) => task),
 			send: async row =>
 				void (await this.#peers.request(ROOT, 'job-manager.exec-chunk', {...name, rank, row})),
+			onUnreadable: error => {
+				this.#core.log('err', `output of job part ${partKey(name)} is lost: ${error.toString()}`);
+			},
 		});
 	}
 }

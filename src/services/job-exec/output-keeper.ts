@@ -3,6 +3,7 @@
  * root has it. Small output rides with the report of the end; of large output one row at a time is under way.
  */
 import {createHash} from 'node:crypto';
+import {asSystemError, type SystemError} from '../../formats/errno.ts';
 import {outputKey} from '../../machines/archive-row.ts';
 import type {TaskOutput} from '../../machines/job-report.ts';
 import type {OutputStream, PartKey, ProcessHost} from '../../ports/process-host.ts';
@@ -21,10 +22,16 @@ export interface OutputKeeping {
 	readonly tasks: readonly number[];
 	/** Sends one row ahead; resolves when the root has it. */
 	readonly send: (row: OutputRow) => Promise<void>;
+	/** Something that the tasks wrote cannot be read. */
+	readonly onUnreadable: (error: SystemError) => void;
 }
 
-/** Rejects as `send` and the host do; what was sent may be sent again. */
-export async function keepOutput({host, key, tasks, send}: OutputKeeping): Promise<PartOutput> {
+/**
+ * Rejects as `send` does, or when it can't be read just now; what was sent may be sent again. What is lost for good is
+ * missing, and the output says so at its end: a job whose files are gone has still ended.
+ */
+export async function keepOutput(keeping: OutputKeeping): Promise<PartOutput> {
+	const {key, tasks, send} = keeping;
 	const outputs: TaskOutput[] = [];
 	const held: OutputRow[] = [];
 	let heldBytes = 0;
@@ -33,7 +40,7 @@ export async function keepOutput({host, key, tasks, send}: OutputKeeping): Promi
 			const hash = createHash('sha256');
 			let bytes = 0;
 			let chunk = 0;
-			for await (const value of readChunks(host, key, {task, stream})) {
+			for await (const value of readChunks(keeping, {task, stream})) {
 				hash.update(value);
 				bytes += value.length;
 				held.push({key: outputKey({...key, task, stream, chunk}), value});
@@ -48,32 +55,55 @@ export async function keepOutput({host, key, tasks, send}: OutputKeeping): Promi
 			if (bytes > 0) outputs.push({task, stream, bytes, chunks: chunk, sha256: hash.digest('hex')});
 		}
 	}
-	const eventlog = (await host.readEventlog(key)).slice(0, EVENTLOG_KEPT_LENGTH_MAX);
-	return {outputs, chunks: held, eventlog};
+	return {outputs, chunks: held, eventlog: await readEventlog(keeping)};
 }
 
-/** A stream in chunks of exactly OUTPUT_CHUNK_BYTES, but for the last one. */
+async function readEventlog({host, key, onUnreadable}: OutputKeeping): Promise<string> {
+	try {
+		return (await host.readEventlog(key)).slice(0, EVENTLOG_KEPT_LENGTH_MAX);
+	} catch (error) {
+		onUnreadable(lastingOf(error));
+		return '';
+	}
+}
+
+/** A stream in chunks of exactly OUTPUT_CHUNK_BYTES, but for the last ones. */
 async function* readChunks(
-	host: ProcessHost,
-	key: PartKey,
+	{host, key, onUnreadable}: OutputKeeping,
 	{task, stream}: {readonly task: number; readonly stream: OutputStream},
 ): AsyncGenerator<Uint8Array> {
 	let parts: Uint8Array[] = [];
 	let room = OUTPUT_CHUNK_BYTES;
-	for (let offset = 0; offset < OUTPUT_KEPT_BYTES_MAX;) {
-		const {data, eof} = await host.readOutput(key, task, stream, offset, room);
-		offset += data.length;
-		room -= data.length;
-		if (data.length > 0) parts.push(data);
-		if (room === 0) {
+	let offset = 0;
+	try {
+		while (offset < OUTPUT_KEPT_BYTES_MAX) {
+			const {data, eof} = await host.readOutput(key, task, stream, offset, room);
+			offset += data.length;
+			room -= data.length;
+			if (data.length > 0) parts.push(data);
+			if (eof || data.length === 0) {
+				if (parts.length > 0) yield Buffer.concat(parts);
+				return;
+			}
+			if (room > 0) continue;
 			yield Buffer.concat(parts);
 			parts = [];
 			room = OUTPUT_CHUNK_BYTES;
 		}
-		if (eof || data.length === 0) {
-			if (parts.length > 0) yield Buffer.concat(parts);
-			return;
-		}
+		parts.push(Buffer.from(`\ncoppice: output truncated after ${OUTPUT_KEPT_BYTES_MAX} bytes\n`));
+	} catch (error) {
+		const reason = lastingOf(error);
+		onUnreadable(reason);
+		parts.push(Buffer.from(`\ncoppice: output after ${offset} bytes is lost: ${reason.toString()}\n`));
 	}
-	yield Buffer.from(`\ncoppice: output truncated after ${OUTPUT_KEPT_BYTES_MAX} bytes\n`);
+	yield Buffer.concat(parts);
 }
+
+/** What another attempt may cure is thrown again. */
+function lastingOf(error: unknown): SystemError {
+	const reason = asSystemError(error);
+	if (PASSING.has(reason.code)) throw reason;
+	return reason;
+}
+
+const PASSING = new Set(['EAGAIN', 'EMFILE', 'ENFILE', 'ENOMEM', 'EINTR']);
