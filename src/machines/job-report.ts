@@ -67,7 +67,7 @@ export function accountReport(part: RankPart, {seq, bootId, atMs, body}: Report)
 	switch (body.kind) {
 		case 'started': {
 			// A rank may have no task: a job's total can be less than its slots.
-			const startedMs = body.tasks.length === 0 ? atMs : Math.min(...body.tasks.map(({startMs}) => startMs));
+			const startedMs = earliest(body.tasks.map(({startMs}) => startMs)) ?? atMs;
 			return {...part, seq, bootId, state: 'started', tasks: body.tasks, startedMs};
 		}
 		case 'exception':
@@ -79,7 +79,7 @@ export function accountReport(part: RankPart, {seq, bootId, atMs, body}: Report)
 				.filter(({task}) => !said.has(task))
 				.map(({task}) => ({task, waitStatus: null, endMs: atMs}));
 			const ends = [...body.tasks, ...unsaid];
-			const exitedMs = ends.length === 0 ? null : Math.max(...ends.map(({endMs}) => endMs));
+			const exitedMs = latest(ends.map(({endMs}) => endMs));
 			const startedMs = part.startedMs ?? exitedMs;
 			return {...part, seq, state: 'exited', ends, startedMs, exitedMs};
 		}
@@ -90,6 +90,15 @@ export function accountReport(part: RankPart, {seq, bootId, atMs, body}: Report)
 		default:
 			return body satisfies never;
 	}
+}
+
+/** Not by Math.min: a job may have more tasks than a call can have arguments. */
+function earliest(times: readonly number[]): number | null {
+	return times.reduce<number | null>((least, ms) => (least === null || ms < least ? ms : least), null);
+}
+
+function latest(times: readonly number[]): number | null {
+	return times.reduce<number | null>((most, ms) => (most === null || ms > most ? ms : most), null);
 }
 
 export interface DecisiveEnd {
