@@ -33,7 +33,8 @@ export class JobQueue {
 
 	remove(entry: QueueEntry): void {
 		const index = this.#indexOf(entry);
-		if (this.#entries[index]?.id === entry.id) this.#entries.splice(index, 1);
+		const there = this.#entries[index];
+		if (there?.id === entry.id && there.priority === entry.priority) this.#entries.splice(index, 1);
 	}
 
 	/** The first index whose entry is not before `entry`. */
