@@ -52,23 +52,30 @@ export function launchSpecOf(message: StartMessage, {rank, uri, killTimeoutMs}: 
 	};
 }
 
-/** The tasks of each rank: blocks of as many as its slots hold (RFC 34, block). */
+/**
+ * The tasks of each rank in blocks (RFC 34): on a number of nodes that was asked for as evenly as they go, the first ones
+ * taking what is over; else in proportion to the slots of each rank, never more than them.
+ */
 export function tasksOf(jobspec: Jobspec, R: ResourceSet): Map<number, number[]> {
-	const {ntasks, nslots, coresPerSlot, nnodes} = requestOf(jobspec);
+	const {ntasks, coresPerSlot, nnodes} = requestOf(jobspec);
+	const weights = Array.from(R.ranks.values(), ({cores}) =>
+		nnodes === null ? Math.floor(cores.count / Math.max(1, coresPerSlot)) : 1,
+	);
+	const total = weights.reduce((sum, weight) => sum + weight, 0);
 	const tasks = new Map<number, number[]>();
 	let next = 0;
-	for (const [index, [rank, {cores}]] of [...R.ranks].entries()) {
-		const slots =
+	let weightSoFar = 0;
+	for (const [index, rank] of [...R.ranks.keys()].entries()) {
+		weightSoFar += weights[index] ?? 0;
+		const end =
 			nnodes === null
-				? Math.floor(cores.count / Math.max(1, coresPerSlot))
-				: Math.floor(nslots / nnodes) + (index < nslots % nnodes ? 1 : 0);
-		const isLast = index === R.nodeCount - 1;
-		const count = isLast ? ntasks - next : Math.min(ntasks - next, Math.round((slots * ntasks) / nslots));
+				? Math.ceil((weightSoFar * ntasks) / total)
+				: next + Math.floor(ntasks / nnodes) + (index < ntasks % nnodes ? 1 : 0);
 		tasks.set(
 			rank,
-			Array.from({length: count}, (_, offset) => next + offset),
+			Array.from({length: end - next}, (_, offset) => next + offset),
 		);
-		next += count;
+		next = end;
 	}
 	return tasks;
 }
