@@ -30,17 +30,23 @@ function compileOperator(operator: string, values: readonly unknown[]): JobPredi
 			const tests = values.map(compileConstraint);
 			return job => !tests.every(test => test(job));
 		}
-		case 'states':
-			return job => values.some(mask => (Number(mask) & job.state) !== 0);
-		case 'results':
-			return job => values.some(mask => (Number(mask) & Number(job.result ?? 0)) !== 0);
-		case 'userid':
-			return job => values.some(id => Number(id) === -1 || Number(id) === job.userid);
+		case 'states': {
+			const masks = values.map(value => integerOf(value, 'state mask'));
+			return job => masks.some(mask => (mask & job.state) !== 0);
+		}
+		case 'results': {
+			const masks = values.map(value => integerOf(value, 'result mask'));
+			return job => masks.some(mask => (mask & Number(job.result ?? 0)) !== 0);
+		}
+		case 'userid': {
+			const ids = values.map(value => integerOf(value, 'user id'));
+			return job => ids.some(id => id === -1 || id === job.userid);
+		}
 		case 'name':
 		case 'queue':
 			return job => values.includes(job[operator]);
 		case 'id': {
-			const ids = new Set(values.map(value => BigInt(value as bigint)));
+			const ids = new Set(values.map(jobidOf));
 			return job => ids.has(job.id);
 		}
 		case 't_submit':
@@ -56,8 +62,20 @@ function compileOperator(operator: string, values: readonly unknown[]): JobPredi
 	}
 }
 
+function integerOf(value: unknown, what: string): number {
+	const number = typeof value === 'bigint' ? Number(value) : value;
+	if (typeof number === 'number' && Number.isSafeInteger(number)) return number;
+	throw fault(`'${String(value)}' is no ${what}`);
+}
+
+function jobidOf(value: unknown): bigint {
+	if (typeof value === 'bigint') return value;
+	if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
+	throw fault(`'${String(value)}' is no job id`);
+}
+
 function compileTime(attribute: string, text: string): JobPredicate {
-	const match = /^(>=|<=|>|<)([0-9.]+)$/.exec(text);
+	const match = /^(>=|<=|>|<)([0-9]+(?:\.[0-9]*)?)$/.exec(text);
 	if (match === null) throw fault(`'${text}' is no comparison like >=1234.5`);
 	const limit = Number(match[2]);
 	return job => {
