@@ -256,10 +256,16 @@ export class Broker {
 
 	#beSafe(): void {
 		const {damages} = this.log;
-		const reason = `safe mode: ${damages.map(({sentence}) => sentence).join('; ')}`;
-		this.runtime.refuse(`${reason} (see 'coppice log salvage')`);
-		this.#ring.add('crit', `${reason}. Running jobs are left as they are; nothing new is begun`);
-		if (damages.some(({kind}) => kind === 'full')) this.#awaitSpace();
+		const isFull = damages.some(({kind}) => kind === 'full');
+		const reason = `safe mode: ${damages.map(({sentence}) => sentence).join(' ')}`;
+		const freeMiB = SPACE_BYTES_MIN / 1024 / 1024;
+		const wayOut = isFull ? `it goes on when ${freeMiB} MiB are free` : "see 'coppice log salvage'";
+		this.runtime.refuse(`${reason} (${wayOut})`);
+		this.#ring.add(
+			'crit',
+			`${reason} Running jobs are left as they are, and nothing new is begun; ${wayOut}`,
+		);
+		if (isFull) this.#awaitSpace();
 	}
 
 	#awaitSpace(): void {
