@@ -250,7 +250,7 @@ export class Broker {
 		if (marked > runtime.state.lastJobId) runtime.post({type: 'broker.jobid-floor', id: marked});
 		log.mark = runtime.state.lastJobId;
 		runtime.onChange(change => {
-			if (change.kind === 'job') log.mark = runtime.state.lastJobId;
+			if (change.kind === 'job' || change.kind === 'broker') log.mark = runtime.state.lastJobId;
 		});
 	}
 

@@ -137,3 +137,12 @@ test('an RPC that was open when older facts were dropped is no illegal fact', as
 	});
 	t.deepEqual([verified.ok, verified.illegal, verified.problems], [true, 0, []]);
 });
+
+test('an id that was only seen is in HEAD at once, so that it outlives the log', async t => {
+	const world = begin(t);
+	await world.clock.run(() => world.broker !== null, {withinMs: 5000, what: 'the broker is up'});
+	world.broker!.runtime.post({type: 'broker.jobid-floor', id: 12_345_678n});
+	await world.clock.pass(200);
+	await restart(world);
+	t.is(world.broker?.log.headMark, 12_345_678n);
+});
