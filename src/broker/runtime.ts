@@ -14,7 +14,9 @@ import {
 	type StateRow,
 } from '../machines/durable-state.ts';
 import {effectsOfJob, effectsOfPart, type EffectKind} from '../machines/effects.ts';
+import type {JobFact} from '../machines/job.ts';
 import {IllegalFactError} from '../machines/machine.ts';
+import type {PartFact} from '../machines/part.ts';
 import {asSystemError, SystemError} from '../formats/errno.ts';
 import type {Clock} from '../ports/clock.ts';
 import type {Random} from '../ports/random.ts';
@@ -293,6 +295,7 @@ export function replayFact(state: DurableState, fact: AnyFact, seq: number): str
 	}
 }
 
-function isOfJob({type}: AnyFact): boolean {
+function isOfJob(fact: AnyFact): fact is JobFact | PartFact {
+	const {type} = fact;
 	return type.startsWith('job.') || type.startsWith('part.');
 }

@@ -94,10 +94,15 @@ export class DurableState {
 		throw new IllegalFactError('log', 'any', fact.type);
 	}
 
-	/** Replay only: sets the job of a fact aside that it did not accept. Other jobs go on. */
-	setAside(fact: AnyFact, {seq, reason}: {readonly seq: number; readonly reason: string}): void {
-		if (!('id' in fact))
-			throw new Error(`${fact.type} at ${seq} does not fit, and belongs to no job: ${reason}`);
+	/**
+	 * Replay only: sets the job of a fact aside that it did not accept; other jobs go on. A part is only dropped: its node
+	 * is asked for what is there after every replay.
+	 */
+	setAside(fact: JobFact | PartFact, {seq, reason}: {readonly seq: number; readonly reason: string}): void {
+		if (isOfPart(fact)) {
+			this.parts.delete(partKey(fact));
+			return;
+		}
 		const {id} = fact;
 		const before = this.lost.get(id);
 		if (before === undefined) {
@@ -208,6 +213,10 @@ export class DurableState {
 	#sawJobId(id: bigint): void {
 		if (id > this.lastJobId) this.lastJobId = id;
 	}
+}
+
+function isOfPart(fact: JobFact | PartFact): fact is PartFact {
+	return fact.type.startsWith('part.');
 }
 
 const STATE_VERSION = 1;

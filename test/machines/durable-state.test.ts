@@ -240,13 +240,24 @@ test('an id is never given twice, also after its job is gone or was seen elsewhe
 	t.pass();
 });
 
+test('a part whose fact does not fit is dropped, and its job is left alone', t => {
+	const state = stateAfter([]);
+	state.applyFact({type: 'part.request', id: 7n, attempt: 1, atMs: 1});
+	const jobs = new Map(state.jobs);
+	state.setAside({type: 'part.ack', id: 7n, attempt: 1, seq: 9, atMs: 2}, {seq: 41, reason: 'test'});
+	t.is(state.parts.size, 0);
+	t.is(state.lost.size, 0);
+	t.deepEqual(state.jobs, jobs);
+});
+
 test('a job that is set aside keeps its resources and takes its later facts along; the others do not notice', t => {
 	let holding = 0;
 	fc.assert(
 		fc.property(logs, fc.nat(), (facts, n) => {
 			const cut = n % (facts.length + 1);
 			const bad = {type: 'job.validate', id: 7n, atMs: 1} as const;
-			const isOfJob = (fact: AnyFact) => fact.type.startsWith('job.') && (fact as JobFact).id === 7n;
+			const isOfJob = (fact: AnyFact): fact is JobFact =>
+				fact.type.startsWith('job.') && (fact as JobFact).id === 7n;
 			const state = stateAfter(facts.slice(0, cut));
 			const job = state.jobs.get(7n) ?? null;
 			state.setAside(bad, {seq: 41, reason: 'test'});
