@@ -56,6 +56,6 @@ export function describeFields(value: unknown): string {
 function textOf(value: unknown): string {
 	if (typeof value !== 'object' || value === null) return String(value);
 	return Object.entries(value)
-		.map(([name, field]) => `${name}=${String(field)}`)
+		.map(([name, field]) => `${name}=${Array.isArray(field) ? field.length : String(field)}`)
 		.join(' ');
 }
