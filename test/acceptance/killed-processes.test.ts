@@ -50,7 +50,7 @@ for (const roles of combinations(ROLES)) {
 		);
 		t.deepEqual(countStates(jobs), {RUN: RUNNING, SCHED: PENDING, INACTIVE: FINISHED + extra});
 		t.deepEqual(tasks.filter(isAlive), tasks, 'the same tasks run');
-		t.deepEqual(await instance.checkWithLogs(jobs), []);
+		t.deepEqual(await instance.check(jobs), []);
 	});
 }
 
@@ -58,7 +58,7 @@ test.serial('at last every job has the exit status of its task, and no task ran 
 	await gate.open();
 	const jobs = await instance.allInactive(240_000);
 	t.is(jobs.length, RUNNING + PENDING + FINISHED + extra);
-	t.deepEqual(await instance.checkWithLogs(jobs), []);
+	t.deepEqual(await instance.check(jobs), []);
 	t.true(jobs.every(isInactive));
 	t.is(instance.tasksOf(jobs).length, jobs.length);
 	const codes = jobs.map(({returncode}) => returncode!).sort((a, b) => a - b);

@@ -7,11 +7,18 @@ import {execFileSync} from 'node:child_process';
 import {mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
-import {endCgroup, pidsBelow} from './cgroup-tree.ts';
+import {children, endCgroup, pidsBelow} from './cgroup-tree.ts';
 import {CoppiceCommand, describe, type CommandOptions, type Finished} from './coppice-command.ts';
 import {Gate} from './gate.ts';
-import {disagreements, readLedgers, type JobRow, type Ledger} from './ledger.ts';
-import {isAlive, processesNaming, processNamed, signalProcess, type ProcessName} from './processes.ts';
+import {disagreements, readLedgers, type Expectation, type JobRow, type Ledger} from './ledger.ts';
+import {
+	commandLine,
+	isAlive,
+	processesNaming,
+	processNamed,
+	signalProcess,
+	type ProcessName,
+} from './processes.ts';
 import {writeTaskScript} from './task-script.ts';
 import {until} from './until.ts';
 
@@ -164,21 +171,22 @@ export class Instance {
 		return readLedgers(this.ledgers, job);
 	}
 
-	/** What is wrong with these jobs by their ledgers. */
-	check(jobs: readonly JobRow[]): string[] {
-		return jobs.flatMap(job => disagreements(job, this.ledgersOf(job)));
+	/** What is wrong with these jobs by their ledgers, with the eventlogs of the first few. */
+	async check(
+		jobs: readonly JobRow[],
+		expectationOf: (job: JobRow) => Expectation = () => ({ends: 'itself'}),
+	): Promise<string[]> {
+		const wrong = jobs
+			.map(job => ({job, texts: disagreements(job, this.ledgersOf(job), expectationOf(job))}))
+			.filter(({texts}) => texts.length > 0);
+		const logs = await Promise.all(wrong.slice(0, 3).map(async ({job}) => this.eventlogs(job.f58)));
+		return [...wrong.flatMap(({texts}) => texts), ...logs];
 	}
 
-	/** As `check`, with the eventlogs of the first jobs that are wrong. */
-	async checkWithLogs(jobs: readonly JobRow[]): Promise<string[]> {
-		const wrong = jobs.filter(job => disagreements(job, this.ledgersOf(job)).length > 0).slice(0, 5);
-		const logs = wrong.map(async ({f58}) => {
-			const texts = await Promise.all(
-				[[], ['-p', 'exec']].map(path => this.run(['job', 'eventlog', ...path, f58])),
-			);
-			return texts.map(({stdout, stderr}) => stdout + stderr).join('\n');
-		});
-		return [...this.check(jobs), ...(await Promise.all(logs))];
+	/** Both eventlogs of a job, for messages. */
+	async eventlogs(id: string): Promise<string> {
+		const logs = [[], ['-p', 'exec']].map(path => this.run(['job', 'eventlog', ...path, id]));
+		return (await Promise.all(logs)).map(({stdout, stderr}) => stdout + stderr).join('\n');
 	}
 
 	/** The tasks that these jobs started, by their ledgers. */
@@ -206,6 +214,18 @@ export class Instance {
 		return name;
 	}
 
+	/** As `process`, found in /proc and cgroupfs at once: also while no broker answers. Null: nobody is there. */
+	find(role: Role): ProcessName | null {
+		if (role === 'shell') {
+			const isShell = (name: ProcessName) => /^coppice-shell/.test(commandLine(name.pid));
+			const pids = this.#jobCgroup === null ? [] : pidsBelow(`${this.#jobCgroup}/shell`);
+			return pids.map(processNamed).find(name => name !== null && isShell(name)) ?? null;
+		}
+		const marks = {broker: / broker --instance /, launcher: /coppice-launcher/, daemon: /daemon-main\.js/};
+		const isIt = ({pid}: ProcessName) => marks[role].test(commandLine(pid));
+		return processesNaming(this.root).find(isIt) ?? null;
+	}
+
 	async processes(): Promise<Record<Role, ProcessName>> {
 		const names = await Promise.all(ROLES.map(async role => [role, await this.process(role)] as const));
 		return Object.fromEntries(names) as Record<Role, ProcessName>;
@@ -222,6 +242,15 @@ export class Instance {
 	/** The pids of the job's cgroup: shims, and the tasks with all that they started. */
 	pidsOf(job: JobRow, part: 'shim' | 'payload', attempt = 1): number[] {
 		return pidsBelow(`${this.#jobCgroup}/job-${job.id}.${attempt}/${part}`);
+	}
+
+	/** The shims that are alive, with the id of their job. */
+	shims(): {pid: number; id: string}[] {
+		const jobs = this.#jobCgroup === null ? [] : children(this.#jobCgroup);
+		return jobs.flatMap(path => {
+			const id = /\/job-(\d+)\.\d+$/.exec(path)?.[1];
+			return id === undefined ? [] : pidsBelow(`${path}/shim`).map(pid => ({pid, id}));
+		});
 	}
 
 	get jobCgroup(): string {

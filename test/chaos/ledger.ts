@@ -46,47 +46,71 @@ export function ledgerNames(directory: string): string[] {
 	return readdirSync(directory);
 }
 
+/** What a job's task was told to do, as far as it matters to how the job may end. */
+export interface Expectation {
+	/** `itself`: the task ends by itself. `canceled`, `timeout`: it is ended from outside, unless it was faster. */
+	readonly ends: 'itself' | 'canceled' | 'timeout';
+	/** Its shim was killed: the outcome may be unknown. */
+	readonly mayBeUnknown?: boolean;
+}
+
 /**
- * Compares a job with what its one task did, and returns what is wrong, in words. Of an inactive job everything is
- * known; of a running one only that it started once and lives.
+ * Compares a job with what its tasks did, and returns what is wrong, in words. Of an inactive job everything is
+ * known; of a running one only that each task started once and lives.
  */
-export function disagreements(job: JobRow, ledgers: readonly Ledger[]): string[] {
+export function disagreements(
+	job: JobRow,
+	ledgers: readonly Ledger[],
+	expected: Expectation = {ends: 'itself'},
+): string[] {
 	const wrong: string[] = [];
 	const who = `job ${job.f58} (${job.name}, ${job.status})`;
 	for (const {starts, ends} of ledgers) {
 		if (starts.length !== 1) wrong.push(`${who}: a task started ${starts.length} times`);
 		if (ends.length > 1) wrong.push(`${who}: a task ended ${ends.length} times`);
 		if (job.state === 'RUN' && ends.length === 0 && !starts.some(isAlive)) {
-			wrong.push(`${who}: its task is gone (or is the reader too fast?)`);
+			wrong.push(`${who}: it runs, but its task is gone`);
 		}
 	}
 	if (job.state !== 'INACTIVE') return wrong;
 	if (ledgers.some(({starts}) => starts.some(isAlive))) wrong.push(`${who}: its task still runs`);
-	wrong.push(...(job.ntasks === 1 ? wrongEnd(job, ledgers[0], who) : []));
-	return wrong;
+	return [...wrong, ...wrongResult(job, ledgers, expected).map(text => `${who}: ${text}`)];
 }
 
-function wrongEnd(job: JobRow, ledger: Ledger | undefined, who: string): string[] {
-	const end = ledger?.ends[0];
-	if (end === undefined) {
-		// Nothing in the ledger: it may have been ended from outside, but it can't have succeeded.
-		const isEnded = job.result === 'COMPLETED' || job.outcome === 'exited';
-		return isEnded && !(job.result === 'CANCELED' || job.result === 'TIMEOUT')
-			? [`${who}: outcome ${job.outcome} ${job.returncode}, but its task wrote no end`]
-			: [];
+function wrongResult(job: JobRow, ledgers: readonly Ledger[], expected: Expectation): string[] {
+	if (job.outcome === 'unknown' && expected.mayBeUnknown === true) {
+		const isRight = job.result === 'FAILED' && job.returncode === undefined && job.waitstatus === undefined;
+		return isRight ? [] : [`an unknown outcome with result ${job.result}, returncode ${job.returncode}`];
 	}
-	if (job.result === 'CANCELED' || job.result === 'TIMEOUT') return [];
-	const returncode = end.kind === 'exited' ? end.value : 128 + end.value;
+	if (job.result === 'CANCELED' || job.result === 'TIMEOUT') {
+		return job.result === expected.ends.toUpperCase()
+			? []
+			: [`result ${job.result} (${job.exception?.note})`];
+	}
+	if (ledgers.length !== job.ntasks) return [`${ledgers.length} of ${job.ntasks} tasks started`];
+	const ends = ledgers.flatMap(ledger => ledger.ends);
+	if (ends.length !== job.ntasks)
+		return [`${ends.length} of ${job.ntasks} tasks wrote an end (${job.outcome})`];
+	return wrongEnd(job, ends);
+}
+
+function wrongEnd(job: JobRow, ends: Ledger['ends']): string[] {
+	const statuses = ends.map(({kind, value}) => ({
+		kind,
+		returncode: kind === 'exited' ? value : 128 + value,
+		waitstatus: kind === 'exited' ? value * 256 : value,
+	}));
+	// The worst of the tasks is the job's.
+	const {kind, returncode, waitstatus} = statuses.reduce((a, b) => (b.returncode > a.returncode ? b : a));
 	const result = returncode === 0 ? 'COMPLETED' : 'FAILED';
-	const waitstatus = end.kind === 'exited' ? end.value * 256 : end.value;
-	const expected = {result, outcome: end.kind, returncode, waitstatus};
-	const wrong = Object.entries(expected)
-		.filter(([name, value]) => job[name as keyof typeof expected] !== value)
-		.map(([name, value]) => `${who}: ${name} is ${job[name as keyof typeof expected]}, not ${value}`);
-	const lateS = (job.t_cleanup ?? 0) - end.atS;
+	const should = {result, outcome: kind, returncode, waitstatus};
+	const wrong = Object.entries(should)
+		.filter(([name, value]) => job[name as keyof typeof should] !== value)
+		.map(([name, value]) => `${name} is ${job[name as keyof typeof should]}, not ${value}`);
 	// The task writes its end some milliseconds before it ends; a busy machine makes that more.
+	const lateS = (job.t_cleanup ?? 0) - Math.max(...ends.map(({atS}) => atS));
 	if (!(lateS > -0.05 && lateS < END_LATE_S_MAX)) {
-		wrong.push(`${who}: t_cleanup is ${lateS.toFixed(3)} s after its task's end`);
+		wrong.push(`t_cleanup is ${lateS.toFixed(3)} s after its task's end`);
 	}
 	return wrong;
 }

@@ -51,6 +51,11 @@ export function processesNaming(directory: string): ProcessName[] {
 	return found;
 }
 
+/** The arguments of a process, separated by spaces; '' when it is gone. */
+export function commandLine(pid: number): string {
+	return readText(`/proc/${pid}/cmdline`).replaceAll('\0', ' ');
+}
+
 /** One line of /proc/PID/status, without its name; '' when there is none. */
 export function statusField(pid: number, field: string): string {
 	return new RegExp(`^${field}:\\s*(.*)$`, 'm').exec(readText(`/proc/${pid}/status`))?.[1] ?? '';

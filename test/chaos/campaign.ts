@@ -1,0 +1,45 @@
+/**
+ * `npm run chaos [-- --seed S] [--minutes M] [--rounds N]`: rounds of chaos with real processes until the time is over.
+ * Exits 1 when a job's outcome, an output or the log was wrong. The same seed makes the same choices; what they meet
+ * depends on the moment, so a failing seed is run several times.
+ */
+import {parseArgs} from 'node:util';
+import {runRound} from './round.ts';
+
+const ROUND_MS = 20_000;
+
+const {values} = parseArgs({
+	options: {seed: {type: 'string'}, minutes: {type: 'string'}, rounds: {type: 'string'}},
+});
+const firstSeed = number('seed', values.seed) ?? Math.floor(Math.random() * 1_000_000);
+const minutes = number('minutes', values.minutes) ?? 5;
+const rounds = number('rounds', values.rounds) ?? Infinity;
+const endMs = performance.now() + minutes * 60_000;
+let failed = 0;
+let jobs = 0;
+console.log(`chaos: seed ${firstSeed}, at most ${minutes} minutes and ${rounds} rounds`);
+for (let round = 0; round < rounds && performance.now() < endMs; round += 1) {
+	const seed = firstSeed + round;
+	const startMs = performance.now();
+	const result = await runRound({seed, durationMs: ROUND_MS});
+	jobs += result.jobs;
+	const seconds = ((performance.now() - startMs) / 1000).toFixed(0);
+	const kills = Object.entries(result.kills).map(([what, count]) => `${what} ${count}`);
+	const verdict = result.problems.length === 0 ? 'all as their ledgers say' : 'WRONG';
+	console.log(
+		`round of seed ${seed}: ${result.jobs} jobs, killed ${kills.join(', ')}: ${verdict} (${seconds} s)`,
+	);
+	if (result.problems.length === 0) continue;
+	failed += 1;
+	console.log(result.problems.join('\n'));
+	console.log(`again: npm run chaos -- --seed ${seed} --rounds 1`);
+}
+console.log(failed === 0 ? `${jobs} jobs, no disagreement` : `${failed} rounds with disagreements`);
+process.exitCode = failed === 0 ? 0 : 1;
+
+function number(name: string, text: string | undefined): number | undefined {
+	if (text === undefined) return undefined;
+	const value = Number(text);
+	if (!Number.isFinite(value) || value < 0) throw new Error(`--${name} ${text}: not a number`);
+	return value;
+}
