@@ -103,8 +103,10 @@ export class Instance {
 		return stdout.trimEnd();
 	}
 
+	/** What a command prints with `--json`. */
 	async json<T>(...argv: readonly string[]): Promise<T> {
-		return JSON.parse(await this.ok(...argv, '--json')) as T;
+		const words = /^(job|log)$/.test(argv[0]!) ? 2 : 1;
+		return JSON.parse(await this.ok(...argv.slice(0, words), '--json', ...argv.slice(words))) as T;
 	}
 
 	async getattr(name: string): Promise<string> {

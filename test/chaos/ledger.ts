@@ -79,7 +79,8 @@ export function disagreements(
 
 function wrongResult(job: JobRow, ledgers: readonly Ledger[], expected: Expectation): string[] {
 	if (job.outcome === 'unknown' && expected.mayBeUnknown === true) {
-		const isRight = job.result === 'FAILED' && job.returncode === undefined && job.waitstatus === undefined;
+		const isEnded = job.result === 'FAILED' || job.result === expected.ends.toUpperCase();
+		const isRight = isEnded && job.returncode === undefined && job.waitstatus === undefined;
 		return isRight ? [] : [`an unknown outcome with result ${job.result}, returncode ${job.returncode}`];
 	}
 	if (job.result === 'CANCELED' || job.result === 'TIMEOUT') {

@@ -103,6 +103,7 @@ class Round {
 		if (kind === 'run') {
 			this.#submitted.set(name, {ends: 'itself', copies: 1});
 			const task = this.instance.task('count', String(RUN_LINES), '0.01', String(code));
+			await this.#isServed();
 			this.#runs.push(this.instance.spawn(['run', ...options, ...task], {timeoutMs: 180_000}));
 			return;
 		}
@@ -117,16 +118,31 @@ class Round {
 			tasks: [['-n', '3'], ['sleep', seconds, `COPPICE_TASK_RANK * ${code === 0 ? 0 : 7}`], 'itself'],
 		}[kind] as [string[], string[], Expectation['ends']];
 		this.#submitted.set(name, {ends, copies});
-		const argv = ['submit', ...options, ...more, '--cc', `1-${copies}`, ...this.instance.task(...task)];
-		const {status, stdout, stderr} = await this.instance.run(argv, {timeoutMs: 120_000});
-		const ids = stdout.split('\n').filter(Boolean);
-		this.#acknowledged.push(...ids);
-		if (status !== 0) this.#problems.push(`${argv.slice(0, 6).join(' ')}: status ${status}: ${stderr}`);
+		const once = ['--request-id', name, '--cc', `1-${copies}`];
+		const ids = await this.#insist(['submit', ...options, ...once, ...more, ...this.instance.task(...task)]);
+		this.#acknowledged.push(...ids.split('\n').filter(Boolean));
 		if (kind === 'cancel') {
 			await pause(random.integer(0, 500));
-			const canceled = await this.instance.run(['cancel', ...ids], {timeoutMs: 120_000});
-			if (canceled.status !== 0) this.#problems.push(`cancel: status ${canceled.status}: ${canceled.stderr}`);
+			await this.#insist(['cancel', ...ids.split('\n').filter(Boolean)]);
 		}
+	}
+
+	/** Repeats a command until it reaches a broker; what it does has to happen once all the same. */
+	async #insist(argv: readonly string[]): Promise<string> {
+		let last = '';
+		for (let attempt = 0; attempt < 40; attempt += 1) {
+			const {status, stdout, stderr} = await this.instance.run(argv, {timeoutMs: 120_000});
+			if (status === 0) return stdout;
+			last = stderr;
+			if (!/ECONNREFUSED|ECONNRESET|ENOENT: (no broker|connecting)/.test(stderr)) break;
+			await pause(250);
+		}
+		this.#problems.push(`${argv.slice(0, 6).join(' ')}: ${last}`);
+		return '';
+	}
+
+	async #isServed(): Promise<void> {
+		await this.#insist(['getattr', 'rank']);
 	}
 
 	async #killAtRandom(random: Seeded): Promise<void> {
