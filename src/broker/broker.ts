@@ -4,6 +4,7 @@
  */
 import {SystemError} from '../formats/errno.ts';
 import {ResourceSet} from '../formats/resource-set.ts';
+import {ROLE_LOCAL, ROLE_OWNER} from '../net/message.ts';
 import type {RpcRequest} from '../net/rpc-request.ts';
 import {RpcServer} from '../net/rpc-server.ts';
 import {ServiceRegistry} from '../net/service-registry.ts';
@@ -150,6 +151,7 @@ export class Broker {
 			registry: this.#registry,
 			clock,
 			name: `rank ${rank}`,
+			owner: {userid: options.userid, rolemask: ROLE_OWNER | ROLE_LOCAL},
 			leave: run => core.leave(run),
 			onHandlerError: (error, topic) => {
 				report('err', `${topic}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);

@@ -24,6 +24,8 @@ export interface RpcServerOptions {
 	readonly leave?: (run: () => void) => void;
 	/** Who we are, for messages to people: `rank 3`. Default: `the server`. */
 	readonly name?: string;
+	/** Who a request comes from that does not say so. Default: nobody knows. */
+	readonly owner?: {readonly userid: number; readonly rolemask: number};
 	/** A request was accepted; its handler runs next. */
 	readonly onRequest?: (request: RpcRequest) => void;
 	/** A response is about to be handed to `leave`; `isFinal` unless more of a stream may follow. */

@@ -10,6 +10,7 @@ import {
 	DISCONNECT_METHOD,
 	RPC_PENDING_MAX,
 	serviceOf,
+	USERID_UNKNOWN,
 	type Request,
 	type Response,
 } from './message.ts';
@@ -64,8 +65,9 @@ export class RpcSession implements RequestOwner {
 	}
 
 	/** Takes one request from the channel. */
-	receive(message: Request): void {
+	receive(received: Request): void {
 		if (this.#ended) return;
+		const message = this.#signed(received);
 		const service = this.#options.registry.find(message.topic);
 		if (service === undefined && message.noresponse && this.#receiveCancel(message)) return;
 		const {clock} = this.#options;
@@ -141,6 +143,12 @@ export class RpcSession implements RequestOwner {
 		this.#guard(request, () => service.handler(request));
 		// Most requests have been answered by now, and need no timer.
 		if (message.deadlineMs !== null && request.isOpen) this.#armDeadline(request, message.deadlineMs);
+	}
+
+	/** As on any local connection of an owner: only what is not said is filled in. */
+	#signed(message: Request): Request {
+		const {owner} = this.#options;
+		return owner === undefined || message.userid !== USERID_UNKNOWN ? message : {...message, ...owner};
 	}
 
 	#armDeadline(request: RpcRequest, deadlineMs: number): void {

@@ -43,12 +43,11 @@ export const cancel: CommandModule = {
 		}
 		const session = context.session();
 		return forEachJob(context, argv._, id =>
-			session.call('job-manager.raise', {
-				id,
-				type: 'cancel',
-				severity: 0,
-				...(note === undefined ? {} : {note}),
-			}),
+			session.call(
+				'job-manager.raise',
+				{id, type: 'cancel', severity: 0, ...(note === undefined ? {} : {note})},
+				{idempotent: true}, // A second cancel of the same job changes nothing.
+			),
 		);
 	},
 };
