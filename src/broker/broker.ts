@@ -82,6 +82,8 @@ export interface BrokerEnd {
 const PANIC_FLUSH_MS = 200;
 const SHUTDOWN_TIMEOUT_MS = 60_000;
 const SHUTDOWN_JOBS_SHARE = 0.8;
+/** From the last fact to the end of the process. */
+const STOP_TIMEOUT_MS = 8000;
 /** In safe mode for want of space: how often to look, and how much must be free to go on. */
 const SPACE_POLL_MS = 1000;
 const SPACE_BYTES_MIN = 16 * 1024 * 1024;
@@ -140,12 +142,23 @@ export class Broker {
 		});
 		log.onFatal = error => this.panic(`event log: ${error.toString()}`);
 		const core = this.runtime;
+		let scheduler: Scheduler | null = null;
 		const peers = new LocalPeers(core);
 		const archive = new Archive(log);
 		const pool = new ResourcePool(options.resources);
-		this.#manager = new JobManager({core, peers, archive});
+		this.#manager = new JobManager({
+			core,
+			peers,
+			archive,
+			ghosts: {
+				hold: (id, R) => pool.hold(id, ResourceSet.parse(R)),
+				release: id => {
+					pool.release(id);
+					scheduler?.wake();
+				},
+			},
+		});
 		const settings = {rank, uri: options.localUri, killTimeoutMs: options.killTimeoutMs};
-		let scheduler: Scheduler | null = null;
 		this.#exec = new JobExec({core, peers, host, settings, onReconciled: () => this.#reconciled(scheduler)});
 		this.#server = new RpcServer({
 			registry: this.#registry,
@@ -404,7 +417,9 @@ export class Broker {
 			runtime.post({type: 'broker.stop', reason: end.reason, digest: runtime.state.digest()});
 		}
 		this.#ring.add('info', `rank ${this.#options.rank} ends: ${end.reason}`);
-		await log.flush(SHUTDOWN_TIMEOUT_MS).catch((error: unknown) => this.#ring.add('err', String(error)));
+		// A disk that hangs must not keep the broker: its log is then opened as after a crash.
+		this.#options.ports.clock.setTimer(STOP_TIMEOUT_MS, () => this.#end(end));
+		await log.flush(STOP_TIMEOUT_MS).catch((error: unknown) => this.#ring.add('err', String(error)));
 		await Promise.allSettled([this.#options.ports.host.close({stop: stopHost}), this.#listener?.close()]);
 		this.#server.failAll(new SystemError('ECONNRESET', `the broker of rank ${this.#options.rank} has ended`));
 		for (const link of this.#links) link.close();

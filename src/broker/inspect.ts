@@ -49,8 +49,8 @@ export async function inspectVerify(path: string): Promise<object> {
 
 export async function inspectReplay(path: string, {to}: {readonly to?: number} = {}): Promise<object> {
 	return withLog(path, async log => {
-		const {state, seq, facts, illegal, problems} = await replayLog(log, to ?? null);
-		return {seq, digest: state.digest(), facts, illegal, problems, match: problems.length === 0};
+		const {state, seq, facts, illegal, problems, notes} = await replayLog(log, to ?? null);
+		return {seq, digest: state.digest(), facts, illegal, problems, notes, match: problems.length === 0};
 	});
 }
 

@@ -72,6 +72,7 @@ export class LiveLog implements LogInspector {
 			facts: replay.facts,
 			illegal: replay.illegal,
 			problems: replay.problems,
+			notes: replay.notes,
 			seconds: (core.clock.monotonicMs() - startMs) / 1000,
 		};
 	}

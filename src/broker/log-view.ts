@@ -12,9 +12,12 @@ export interface Replay {
 	/** The last sequence number that was applied. */
 	readonly seq: number;
 	readonly facts: number;
+	readonly records: number;
 	/** What is wrong: facts that their job did not take, digests that differ, damage. */
 	readonly problems: readonly string[];
 	readonly illegal: number;
+	/** What a salvage gave up, and how many later facts lack what was given up: known, and no fault of the log any more. */
+	readonly notes: readonly string[];
 }
 
 /** Re-executes the log from its base through `toSeq` (null: to its end). */
@@ -22,30 +25,40 @@ export async function replayLog(log: EventLog, toSeq: number | null): Promise<Re
 	let state = new DurableState();
 	const problems: string[] = [];
 	let facts = 0;
+	let records = 0;
 	let illegal = 0;
+	const notes: string[] = [];
+	let orphans = 0;
+	let hasHole = false;
 	/** Whether RPCs may be open that this replay has not seen opened: those are no part of the states it can begin with. */
 	let isPartial = false;
 	let seq = log.base;
 	const last = toSeq ?? Number.MAX_SAFE_INTEGER;
 	try {
 		for await (const record of log.read({fromSeq: log.base, toSeq: last})) {
+			records += 1;
 			if (record.checkpoint !== null && facts === 0) {
 				state = DurableState.decode(record.checkpoint.state);
 				isPartial = true;
 			}
 			if (record.bridge !== null) {
 				isPartial = true;
-				problems.push(`facts ${record.seq} to ${record.bridge.toSeq} were lost: ${record.bridge.reason}`);
+				hasHole = true;
+				notes.push(`facts ${record.seq} to ${record.bridge.toSeq} were lost: ${record.bridge.reason}`);
 			}
 			for (const [index, one] of record.facts.entries()) {
 				const at = record.seq + index;
-				if (at > last) return {state, seq, facts, problems, illegal};
+				if (at > last) break;
 				const fact = one as AnyFact;
 				checkDigest(state, fact, {seq: at, problems});
 				const reason = replayFact(state, fact, at);
 				if (reason !== null && (isDurable(fact) || !isPartial)) {
-					illegal += 1;
-					problems.push(`fact ${at} is illegal: ${reason}`);
+					if (hasHole) {
+						orphans += 1;
+					} else {
+						illegal += 1;
+						problems.push(`fact ${at} is illegal: ${reason}`);
+					}
 				}
 				facts += 1;
 				seq = at;
@@ -56,7 +69,8 @@ export async function replayLog(log: EventLog, toSeq: number | null): Promise<Re
 		if (!(error instanceof LogDamageError)) throw error;
 		problems.push(error.message);
 	}
-	return {state, seq, facts, problems, illegal};
+	if (orphans > 0) notes.push(`${orphans} later facts could not be applied for want of those`);
+	return {state, seq, facts, records, problems, illegal, notes};
 }
 
 /** A clean stop says what the state was: a replay must reach the same. */
@@ -108,15 +122,16 @@ export interface Verified {
 	readonly facts: number;
 	readonly illegal: number;
 	readonly problems: readonly string[];
+	readonly notes: readonly string[];
 }
 
 /** Proves the chain of the whole log, then re-executes it: no fact may be illegal, no digest may differ. */
 export async function verifyLog(log: EventLog): Promise<Verified> {
 	const damages = [...(await log.verify())];
-	const {facts, illegal, problems} = await replayLog(log, null);
+	const {facts, records, illegal, problems, notes} = await replayLog(log, null);
 	const sentences = damages.map(({sentence}) => sentence);
 	const all = [...new Set([...log.damages.map(({sentence}) => sentence), ...sentences, ...problems])];
-	return {ok: all.length === 0, records: log.head.seq - log.base + 1, facts, illegal, problems: all};
+	return {ok: all.length === 0, records, facts, illegal, problems: all, notes};
 }
 
 export function describeLost(state: DurableState): readonly object[] {

@@ -277,6 +277,12 @@ function describePlan(parts: PlanParts): SalvagePlan {
 	];
 	const isNeeded = work.rebuild || work.head !== null;
 	if (!isNeeded) sentences.push('The event log is whole: there is nothing to salvage.');
+	else if (isPossible && work.rebuild) {
+		const loss = lost.length === 0 && damagedRows === 0 ? 'nothing is lost' : 'the rest is kept';
+		sentences.push(
+			`The database is built anew from its tables and logs, ${loss}; the damaged one is set aside.`,
+		);
+	}
 	return {sentences, lost, recovered, isNeeded, isPossible, work};
 }
 

@@ -39,14 +39,18 @@ export interface JobManagerOptions {
 	readonly core: Core;
 	readonly peers: Peers;
 	readonly archive: Archive;
+	/** Keeps resources that a part of a job that is over still uses from being given to others, until it is gone. */
+	readonly ghosts: {hold(id: bigint, R: Json): void; release(id: bigint): void};
 }
 
 export class JobManager {
 	readonly #core: Core;
 	readonly #peers: Peers;
 	readonly #archive: Archive;
+	readonly #ghosts: JobManagerOptions['ghosts'];
 
-	constructor({core, peers, archive}: JobManagerOptions) {
+	constructor({core, peers, archive, ghosts}: JobManagerOptions) {
+		this.#ghosts = ghosts;
 		this.#core = core;
 		this.#peers = peers;
 		this.#archive = archive;
@@ -177,6 +181,7 @@ export class JobManager {
 		const job = this.#core.state.jobs.get(id);
 		if (job === undefined || job.context.attempt !== attempt) {
 			// Inactive, or another attempt followed: whatever it says, it can finish nothing.
+			if (job === undefined && body.kind === 'exited') this.#ghosts.release(id);
 			return {ack: seq, forget: !this.#core.state.lost.has(id)};
 		}
 		const part = job.context.ranks[rank];
@@ -209,6 +214,11 @@ export class JobManager {
 			nowMs: this.#core.clock.epochMs(),
 		});
 		for (const fact of verdict.facts) this.#core.post(fact);
+		const alive = new Set(message.parts.filter(({state: now}) => now !== 'exited').map(({id}) => id));
+		for (const {id} of verdict.superseded) {
+			const R = this.#archive.job(id)?.R ?? null;
+			if (alive.has(id) && R !== null && !state.jobs.has(id)) this.#ghosts.hold(id, R);
+		}
 		return verdict;
 	}
 
