@@ -110,6 +110,7 @@ export class JobShell {
 		for (const key of listParts(this.#options.site)) this.#guard(key, () => this.#adopt(key));
 		this.#guard({id: 0n, attempt: 0}, () => this.#sweepCgroups());
 		await this.#server.listen();
+		this.#ensureLauncher();
 		this.#poll();
 	}
 
@@ -263,13 +264,18 @@ export class JobShell {
 	#feed(part: PartSupervisor): void {
 		if (part.startable.length === 0) return;
 		part.isFed = true;
-		if (this.#launcher === null && this.#launcherTimer === null) this.#startLauncher();
+		this.#ensureLauncher();
 		this.#launcher?.feed(part.spec, part.startable);
 	}
 
 	#rescue(key: PartKey, task: number): void {
-		if (this.#launcher === null && this.#launcherTimer === null) this.#startLauncher();
+		this.#ensureLauncher();
 		this.#launcher?.feed(key, [{task, local: 'rescue'}]);
+	}
+
+	/** One is kept at hand, so that the next part need not wait for it, and that an admin finds it. */
+	#ensureLauncher(): void {
+		if (this.#launcher === null && this.#launcherTimer === null) this.#startLauncher();
 	}
 
 	#startLauncher(): void {
@@ -296,6 +302,7 @@ export class JobShell {
 	/** Whatever the dead one had not claimed is fed to a new one; claims keep it from starting twice. */
 	#restartLauncher(): void {
 		this.#launcherTimer = null;
+		this.#ensureLauncher();
 		const waiting = [...this.#parts.values()].filter(part => part.isFed);
 		for (const part of waiting) {
 			if (part.startable.length > 0) this.#guard(part.spec, () => part.check());
