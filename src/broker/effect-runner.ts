@@ -9,8 +9,8 @@ import type {Performer} from '../services/core.ts';
 export interface EffectRunnerOptions {
 	/** The gate. */
 	readonly leave: (run: () => void) => void;
-	/** Posts a fact that follows from a state by rule. */
-	readonly advance: (fact: Extract<Effect, {kind: 'advance'}>['fact']) => void;
+	/** Posts a fact that follows from a state by rule, unless it is not wanted any more when its turn comes. */
+	readonly advance: (fact: Extract<Effect, {kind: 'advance'}>['fact'], isWanted: () => boolean) => void;
 }
 
 export class EffectRunner {
@@ -90,7 +90,7 @@ export class EffectRunner {
 
 	#issue(effect: Effect): void {
 		if (effect.kind === 'advance') {
-			this.#options.advance(effect.fact);
+			this.#options.advance(effect.fact, () => this.#isWanted(effect));
 			return;
 		}
 		const performer = this.#performers.get(effect.kind);
@@ -123,7 +123,7 @@ export function partEntity(key: string): string {
 }
 
 function entitiesOf(effect: Effect): readonly string[] {
-	if (!('id' in effect)) return [];
+	if (effect.kind === 'advance') return [jobEntity(effect.fact.id)];
 	const job = jobEntity(effect.id);
 	return 'attempt' in effect ? [job, partEntity(`${effect.id}.${effect.attempt}`)] : [job];
 }

@@ -47,6 +47,8 @@ const BACKLOG_BYTES_BEHIND = 16 * 1024 * 1024;
 interface Posting {
 	readonly fact: FactBody;
 	readonly rows: readonly StateRow[];
+	/** Of a fact that follows by rule: whether the state still asks for it when its turn comes. */
+	readonly isWanted?: () => boolean;
 }
 
 export class Runtime implements Core {
@@ -81,7 +83,7 @@ export class Runtime implements Core {
 		this.#checkpointSeq = log.base;
 		this.#runner = new EffectRunner({
 			leave: run => this.leave(run),
-			advance: fact => this.post(fact),
+			advance: (fact, isWanted) => this.#post({fact, rows: [], isWanted}),
 		});
 		log.onSeal = seq => this.#snapshotAt(seq);
 	}
@@ -119,11 +121,12 @@ export class Runtime implements Core {
 				this.#report('warning', `snapshot at ${snapshot.seq} is not used: ${String(error)}`);
 			}
 		}
+		const isFromSnapshot = snapshot !== null && fromSeq > snapshot.seq;
 		const before = this.#state.lost.size;
 		let facts = 0;
 		try {
 			for await (const record of this.#log.read({fromSeq})) {
-				if (record.checkpoint !== null && facts === 0 && snapshot === null) {
+				if (record.checkpoint !== null && facts === 0 && !isFromSnapshot) {
 					this.#state = DurableState.decode(record.checkpoint.state);
 				}
 				for (const [index, fact] of record.facts.entries()) {
@@ -147,19 +150,7 @@ export class Runtime implements Core {
 	}
 
 	post(fact: FactBody, rows: readonly StateRow[] = []): void {
-		if (this.#pending !== null) {
-			this.#pending.push({fact, rows});
-			return;
-		}
-		this.#pending = [];
-		try {
-			this.#postOne({fact, rows});
-			for (let next = this.#pending.shift(); next !== undefined; next = this.#pending.shift()) {
-				this.#postOne(next);
-			}
-		} finally {
-			this.#pending = null;
-		}
+		this.#post({fact, rows});
 	}
 
 	leave(leave: () => void): void {
@@ -212,6 +203,25 @@ export class Runtime implements Core {
 		if (reason !== null && !isOfJob(fact) && isDurable(fact)) {
 			this.#report('err', `fact ${seq} of the log is passed over: ${reason}`);
 		}
+	}
+
+	/** In turn: rules and listeners may ask for facts in the middle of one. The first that fails is thrown in the end. */
+	#post(posting: Posting): void {
+		if (this.#pending !== null) {
+			this.#pending.push(posting);
+			return;
+		}
+		this.#pending = [posting];
+		const failures: unknown[] = [];
+		for (let next = this.#pending.shift(); next !== undefined; next = this.#pending.shift()) {
+			try {
+				if (next.isWanted?.() !== false) this.#postOne(next);
+			} catch (error) {
+				failures.push(error);
+			}
+		}
+		this.#pending = null;
+		if (failures.length > 0) throw failures[0];
 	}
 
 	#postOne({fact: body, rows}: Posting): void {
