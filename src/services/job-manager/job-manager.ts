@@ -179,14 +179,20 @@ export class JobManager {
 	#report(message: ReportMessage): ReportResponse {
 		const {id, attempt, rank, seq, bootId, body, output} = message;
 		const job = this.#core.state.jobs.get(id);
+		if (this.#core.state.lost.has(id)) return {ack: seq, forget: false};
+		if (job === undefined && this.#archive.job(id) === undefined) {
+			// What this log does not know may be all that is left of a job: it is not acknowledged away.
+			throw new SystemError('ENOENT', `job ${id} is not known to this instance`);
+		}
+		// Inactive, or another attempt followed: whatever it says, it can finish nothing.
 		if (job === undefined || job.context.attempt !== attempt) {
-			// Inactive, or another attempt followed: whatever it says, it can finish nothing.
 			if (job === undefined && body.kind === 'exited') this.#ghosts.release(id);
-			return {ack: seq, forget: !this.#core.state.lost.has(id)};
+			return {ack: seq, forget: true};
 		}
 		const part = job.context.ranks[rank];
 		if (part === undefined) return {ack: seq, forget: true};
-		if (part.state === 'exited' || seq <= part.seq) return {ack: part.seq, forget: false};
+		// Said before, or after its end was concluded: nobody will ever need it.
+		if (part.state === 'exited' || seq <= part.seq) return {ack: seq, forget: false};
 		if (output !== undefined) {
 			const {outputs, eventlog, chunks} = output;
 			this.#core.post({type: 'job.output', id, rank, outputs, eventlog}, chunks);
