@@ -31,6 +31,16 @@ const RECONCILE_RETRY_MS = 1000;
 /** A report that did not reach the root is sent again after so long. */
 const REPORT_RETRY_MS = 1000;
 const SIGKILL = 9;
+/** The root could not be asked, or can't take anything now: no judgement about what it was asked. */
+const CONTACT_ERRORS: ReadonlySet<string> = new Set([
+	'EHOSTUNREACH',
+	'ECONNRESET',
+	'ETIMEDOUT',
+	'ENOSYS',
+	'EAGAIN',
+	'EROFS',
+	'EIO',
+]);
 
 export interface JobExecOptions {
 	readonly core: Core;
@@ -53,6 +63,8 @@ export class JobExec {
 	#retry: Timer | null = null;
 	/** Reports that are on their way to the root, so that each goes once. */
 	readonly #underWay = new Set<string>();
+	/** Parts whose job the root does not know and would not register again: they run on, and it is told nothing. */
+	readonly #orphans = new Set<string>();
 
 	constructor({core, peers, host, settings, onReconciled}: JobExecOptions) {
 		this.#core = core;
@@ -111,6 +123,7 @@ export class JobExec {
 			message,
 		)) as InventoryResponse;
 		if (round !== this.#round) return;
+		this.#orphans.clear();
 		for (const name of answer.superseded) this.#supersede(name);
 		for (const name of answer.unknown) {
 			const entry = inventory.parts.find(part => partKey(part) === partKey(name));
@@ -145,11 +158,22 @@ export class JobExec {
 		return parts;
 	}
 
+	/** Has the job of a part registered again. One that can't be keeps the rank from nothing. */
 	async #adopt(entry: InventoryEntry): Promise<void> {
 		const {id, attempt} = entry;
-		const record = JSON.parse(entry.record) as JobRecord;
-		const message: AdoptMessage = {rank: this.#core.rank, id, attempt, record};
-		await this.#peers.request(ROOT, 'job-manager.exec-adopt', message);
+		try {
+			const record = JSON.parse(entry.record) as JobRecord;
+			const message: AdoptMessage = {rank: this.#core.rank, id, attempt, record};
+			await this.#peers.request(ROOT, 'job-manager.exec-adopt', message);
+		} catch (error) {
+			const reason = asSystemError(error, 'EINVAL');
+			if (CONTACT_ERRORS.has(reason.code)) throw error;
+			this.#orphans.add(partKey(entry));
+			this.#core.log(
+				'err',
+				`job part ${partKey(entry)} cannot be registered again, and is left as it is: ${reason.toString()}`,
+			);
+		}
 	}
 
 	#start(message: StartMessage): void {
@@ -205,7 +229,7 @@ export class JobExec {
 	/** Sends what the root has not acknowledged, one report after the other. */
 	#reportAll(part: PartSnapshot): void {
 		const key = partKey(part.context);
-		if (this.#underWay.has(key)) return;
+		if (this.#underWay.has(key) || this.#orphans.has(key)) return;
 		this.#underWay.add(key);
 		this.#reportEach(key).catch((error: unknown) => {
 			this.#core.log(
@@ -245,14 +269,13 @@ export class JobExec {
 		const answer = (await this.#peers.request(ROOT, 'job-manager.exec-report', message)) as ReportResponse;
 		const now = this.#core.state.parts.get(key);
 		if (now === undefined) return false;
-		if (answer.ack > now.context.acked) {
-			this.#core.post({type: 'part.ack', id, attempt, seq: answer.ack});
-		}
+		const seq = Math.min(answer.ack, lastSeqOf(now.context)); // The root may have concluded one of its own.
+		if (seq > now.context.acked) this.#core.post({type: 'part.ack', id, attempt, seq});
 		if (answer.forget) {
 			this.#supersede({id, attempt});
 			return false;
 		}
-		return true;
+		return seq >= report.seq;
 	}
 
 	async #outputOf(name: PartName, ends: readonly {readonly task: number}[]) {
