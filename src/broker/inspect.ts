@@ -9,7 +9,7 @@ import type {JobContext} from '../machines/job.ts';
 import {Archive} from '../services/archive.ts';
 import {EventLog} from '../store/event-log.ts';
 import {executeSalvage, planSalvage} from '../store/salvage.ts';
-import {NodeClock} from '../exec/real/node-clock.ts';
+import {SystemClock} from '../ports/real/system-clock.ts';
 import {describeLost, dumpFacts, replayLog, verifyLog} from './log-view.ts';
 
 export async function inspectStat(path: string): Promise<object> {
@@ -97,5 +97,5 @@ async function openDead(path: string): Promise<EventLog> {
 	if (!(await dir.exists()) && (await dir.readFile('HEAD')) === undefined) {
 		throw new SystemError('ENOENT', `${path} is no state directory: there is no event log in it`);
 	}
-	return EventLog.inspect(dir, {clock: new NodeClock()});
+	return EventLog.inspect(dir, {clock: new SystemClock()});
 }

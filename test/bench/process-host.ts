@@ -11,7 +11,7 @@ import {SystemError} from '../../src/formats/errno.ts';
 import type {LaunchSpec, PartReport} from '../../src/ports/process-host.ts';
 import {rankCgroup} from '../../src/exec/part-paths.ts';
 import {findCgroupBase, removeCgroup} from '../../src/exec/real/cgroup.ts';
-import {NodeClock} from '../../src/exec/real/node-clock.ts';
+import {SystemClock} from '../../src/ports/real/system-clock.ts';
 import {RealProcessHost} from '../../src/exec/real/process-host.ts';
 
 const parts = Number(process.argv[2] ?? 1000);
@@ -19,7 +19,7 @@ const inFlight = Number(process.argv[3] ?? 32);
 const cgroupBase = findCgroupBase();
 if (cgroupBase instanceof SystemError) throw cgroupBase;
 const dir = mkdtempSync(join(tmpdir(), 'coppice-bench-'));
-const clock = new NodeClock();
+const clock = new SystemClock();
 const site = {
 	instance: `bench-${randomBytes(4).toString('hex')}`,
 	rank: 0,

@@ -6,7 +6,7 @@
 import {appendFile, readFile, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import {parseArgs} from 'node:util';
-import {NodeClock} from '../../src/exec/real/node-clock.ts';
+import {SystemClock} from '../../src/ports/real/system-clock.ts';
 import {SystemError} from '../../src/formats/errno.ts';
 import {UnixTransport} from '../../src/net/real/unix-transport.ts';
 import {RpcServer} from '../../src/net/rpc-server.ts';
@@ -49,7 +49,12 @@ async function startFake(options: StartBrokerOptions): Promise<RunningBroker> {
 		},
 		{streaming: 'always'},
 	);
-	const server = new RpcServer({registry, clock: new NodeClock(), leave: run => run(), name: `rank ${rank}`});
+	const server = new RpcServer({
+		registry,
+		clock: new SystemClock(),
+		leave: run => run(),
+		name: `rank ${rank}`,
+	});
 	await options.beforeServing();
 	await new UnixTransport().listen(localUri(instance.rundir, rank), link => server.accept(link));
 	if (mode.startsWith('exit:')) end({exitCode: Number(mode.slice(5)), reason: 'told to'});

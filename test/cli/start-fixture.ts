@@ -13,11 +13,11 @@ import {
 import {connectLines} from '../../src/broker/real/line-connection.ts';
 import {isNamedAlive, nameOf, readPidFile, type ProcessName} from '../../src/broker/real/pid-file.ts';
 import {startInstance, type StartedInstance, type StartOptions} from '../../src/cli/real/start-instance.ts';
-import {NodeClock} from '../../src/exec/real/node-clock.ts';
+import {SystemClock} from '../../src/ports/real/system-clock.ts';
 import {UnixTransport} from '../../src/net/real/unix-transport.ts';
 import {RpcClient} from '../../src/net/rpc-client.ts';
 
-export const clock = new NodeClock();
+export const clock = new SystemClock();
 export const transport = new UnixTransport();
 const DEADLINE_MS = 20_000;
 

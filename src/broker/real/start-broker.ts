@@ -2,7 +2,7 @@
 import {readFileSync} from 'node:fs';
 import {availableParallelism} from 'node:os';
 import {RealProcessHost} from '../../exec/real/process-host.ts';
-import {NodeClock} from '../../exec/real/node-clock.ts';
+import {SystemClock} from '../../ports/real/system-clock.ts';
 import {Idset} from '../../formats/idset.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import {UnixTransport} from '../../net/real/unix-transport.ts';
@@ -12,13 +12,13 @@ import {Broker} from '../broker.ts';
 import type {BrokerConfig} from '../config.ts';
 import {localUri, type InstanceInfo} from '../instance.ts';
 import type {RunningBroker, StartBrokerOptions} from '../running-broker.ts';
-import {NodeRandom} from './node-random.ts';
+import {SystemRandom} from '../../ports/real/system-random.ts';
 
 /** As `StartBroker` says. */
 export async function startBroker(options: StartBrokerOptions): Promise<RunningBroker> {
 	const {config, instance: info, rank, create, attributes, daemon, beforeServing, write} = options;
-	const clock = new NodeClock();
-	const random = new NodeRandom();
+	const clock = new SystemClock();
+	const random = new SystemRandom();
 	const sockets = new UnixTransport();
 	sockets.onAcceptError = error => write(`err: ${error.toString()}`);
 	const transport: Transport = {

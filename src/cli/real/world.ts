@@ -2,8 +2,8 @@
 import {readFileSync} from 'node:fs';
 import {lstat, readFile} from 'node:fs/promises';
 import {createInterface} from 'node:readline';
-import {NodeRandom} from '../../broker/real/node-random.ts';
-import {NodeClock} from '../../exec/real/node-clock.ts';
+import {SystemRandom} from '../../ports/real/system-random.ts';
+import {SystemClock} from '../../ports/real/system-clock.ts';
 import {asSystemError} from '../../formats/errno.ts';
 import {UnixTransport} from '../../net/real/unix-transport.ts';
 import type {World} from '../context.ts';
@@ -17,8 +17,8 @@ export function realWorld(evaluate: World['evaluate']): World {
 		get version() {
 			return packageVersion();
 		},
-		clock: new NodeClock(),
-		random: new NodeRandom(),
+		clock: new SystemClock(),
+		random: new SystemRandom(),
 		transport: new UnixTransport(),
 		stdout: new ProcessSink(process.stdout),
 		stderr: new ProcessSink(process.stderr),

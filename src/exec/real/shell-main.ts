@@ -16,7 +16,7 @@ import {
 	type RankSite,
 } from '../part-paths.ts';
 import {joinCgroup, makeCgroup, removeCgroup} from './cgroup.ts';
-import {NodeClock} from './node-clock.ts';
+import {SystemClock} from '../../ports/real/system-clock.ts';
 import {startTicksOf} from './proc.ts';
 import {JobShell} from './shell.ts';
 
@@ -31,7 +31,7 @@ process.title = `coppice-shell ${site.rank}`;
 // What ends a terminal or a service must not end the shell: it stops when it is told to, over its socket.
 for (const name of ['SIGHUP', 'SIGINT', 'SIGTERM', 'SIGPIPE'] as const) process.on(name, () => undefined);
 
-const clock = new NodeClock();
+const clock = new SystemClock();
 const lock = await takeLock();
 if (lock !== undefined) await run(lock);
 

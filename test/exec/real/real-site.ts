@@ -19,7 +19,7 @@ import {
 	type RankSite,
 } from '../../../src/exec/part-paths.ts';
 import {findCgroupBase, isPopulated, killCgroup, removeCgroup} from '../../../src/exec/real/cgroup.ts';
-import {NodeClock} from '../../../src/exec/real/node-clock.ts';
+import {SystemClock} from '../../../src/ports/real/system-clock.ts';
 import {readClaim} from '../../../src/exec/real/part-dir.ts';
 import {isAlive} from '../../../src/exec/real/proc.ts';
 import {RealProcessHost} from '../../../src/exec/real/process-host.ts';
@@ -30,7 +30,7 @@ const POLL_MS = 5;
 
 export interface RealSite extends HostSite {
 	readonly site: RankSite;
-	readonly clock: NodeClock;
+	readonly clock: SystemClock;
 	/** A directory of the test's own, for ledgers and outputs. */
 	readonly dir: string;
 	/** The pid of the running shell, or undefined. */
@@ -51,7 +51,7 @@ export const random = {
 /** @throws where this machine has no cgroups to give: these tests are not skipped in silence. */
 export function createRealSite(
 	t: ExecutionContext,
-	{clock = new NodeClock(), jobdir}: {clock?: NodeClock; jobdir?: string} = {},
+	{clock = new SystemClock(), jobdir}: {clock?: SystemClock; jobdir?: string} = {},
 ): RealSite {
 	const cgroupBase = findCgroupBase();
 	if (cgroupBase instanceof SystemError)

@@ -1,12 +1,12 @@
 /** The clock of this machine, over Node's timers and the kernel's boot id. */
 
 import {readFileSync} from 'node:fs';
-import type {Clock, Timer} from '../../ports/clock.ts';
+import type {Clock, Timer} from '../clock.ts';
 
 /** setTimeout takes at most 2^31 - 1 ms; a longer wait is made of several. */
 const TIMER_MS_MAX = 2 ** 30;
 
-export class NodeClock implements Clock {
+export class SystemClock implements Clock {
 	readonly bootId = readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
 
 	epochMs(): number {

@@ -1,8 +1,8 @@
 /** Randomness of the operating system. */
 import {randomBytes, randomUUID} from 'node:crypto';
-import type {Random} from '../../ports/random.ts';
+import type {Random} from '../random.ts';
 
-export class NodeRandom implements Random {
+export class SystemRandom implements Random {
 	float(): number {
 		return Math.random();
 	}
