@@ -32,6 +32,7 @@ import {LocalPeers} from '../services/peers.ts';
 import {ResourcePool} from '../services/resource/pool.ts';
 import {Scheduler} from '../services/scheduler/scheduler.ts';
 import {EventLog} from '../store/event-log.ts';
+import {BALLAST_BYTES} from '../store/open-log.ts';
 import {LiveLog} from './live-log.ts';
 import {registerHealth} from './health.ts';
 import {trackRpcs} from './rpc-tracking.ts';
@@ -84,9 +85,13 @@ const SHUTDOWN_TIMEOUT_MS = 60_000;
 const SHUTDOWN_JOBS_SHARE = 0.8;
 /** From the last fact to the end of the process. */
 const STOP_TIMEOUT_MS = 8000;
-/** In safe mode for want of space: how often to look, and how much must be free to go on. */
+/** In safe mode for want of space: how often to look. */
 const SPACE_POLL_MS = 1000;
-const SPACE_BYTES_MIN = 16 * 1024 * 1024;
+/**
+ * How much must be free to go on: more than the ballast that was given up, or it would go on at once and fail again; and
+ * no more than a small file system can have.
+ */
+const SPACE_BYTES_MIN = BALLAST_BYTES + 2 * 1024 * 1024;
 
 export class Broker {
 	readonly ended: Promise<BrokerEnd>;
