@@ -30,12 +30,14 @@ export interface InstanceOptions {
 	readonly cores?: number;
 	/** More values of `--conf`. */
 	readonly confs?: readonly string[];
-	/** Mounts a tmpfs of so many bytes as the parent of the state directory. */
-	readonly stateBytes?: number;
+	/** Mounts a tmpfs of so many bytes, for state and jobs. */
+	readonly diskBytes?: number;
 }
 
 export class Instance {
 	readonly root: string;
+	/** Where state and jobs are. */
+	readonly disk: string;
 	readonly statedir: string;
 	readonly jobdir: string;
 	readonly rundir: string;
@@ -51,15 +53,16 @@ export class Instance {
 	constructor(options: InstanceOptions = {}) {
 		this.#options = options;
 		this.root = mkdtempSync('/tmp/coppice-');
+		this.disk = join(this.root, 'disk');
 		this.ledgers = join(this.root, 'ledgers');
 		mkdirSync(this.ledgers);
 		writeTaskScript(join(this.root, 'task'));
 		this.rundir = join(this.root, 'run');
-		this.jobdir = join(this.root, 'jobs');
-		this.statedir = join(this.root, 'disk', 'state');
+		this.jobdir = join(this.disk, 'jobs');
+		this.statedir = join(this.disk, 'state');
 		this.uri = `local://${this.rundir}/local-0`;
-		mkdirSync(join(this.root, 'disk'));
-		if (options.stateBytes !== undefined) this.#mountTmpfs(join(this.root, 'disk'), options.stateBytes);
+		mkdirSync(this.disk);
+		if (options.diskBytes !== undefined) this.#mountTmpfs(this.disk, options.diskBytes);
 	}
 
 	/** `coppice start --detach` on the instance's directories. @throws when it fails. */
