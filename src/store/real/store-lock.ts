@@ -9,6 +9,12 @@ import {SystemError} from '../../formats/errno.ts';
 
 /** How long the holder may take to say its pid; it is only needed for the message. */
 const PID_TIMEOUT_MS = 500;
+/**
+ * A lock that nobody answers for may be that of a process that is gone: whatever it had just forked holds all its
+ * descriptors until it has called execve, and lets go within milliseconds.
+ */
+const RELEASE_TIMEOUT_MS = 3000;
+const RELEASE_POLL_MS = 20;
 
 export interface StoreLock {
 	release(): Promise<void>;
@@ -19,20 +25,27 @@ export async function lockDirectory(path: string): Promise<StoreLock> {
 	// An inode number is used again as soon as its directory is deleted, perhaps under the feet of a holder.
 	const {dev, ino, birthtimeNs} = await stat(path, {bigint: true});
 	const address = `\0coppice-store-${dev}-${ino}-${birthtimeNs}`;
-	const server = createServer(socket => {
-		socket.on('error', () => undefined); // The asker went away; nothing is owed to it.
-		socket.end(`${process.pid}\n`);
-	});
-	try {
-		await listen(server, address);
-	} catch (error) {
-		if ((error as {code?: unknown}).code !== 'EADDRINUSE') throw error;
-		const pid = await askHolder(address);
-		const who = pid === '' ? 'another process' : `process ${pid}`;
-		throw new SystemError('EBUSY', `The state directory ${path} is in use by ${who}`, {cause: error});
+	const endMs = performance.now() + RELEASE_TIMEOUT_MS;
+	for (;;) {
+		const server = createServer(socket => {
+			socket.on('error', () => undefined); // The asker went away; nothing is owed to it.
+			socket.end(`${process.pid}\n`);
+		});
+		try {
+			await listen(server, address);
+			server.unref(); // Holding a lock is no reason to stay alive.
+			return {release: async () => new Promise(resolve => server.close(() => resolve()))};
+		} catch (error) {
+			if ((error as {code?: unknown}).code !== 'EADDRINUSE') throw error;
+			const pid = await askHolder(address);
+			if (pid === '' && performance.now() < endMs) {
+				await new Promise(resolve => setTimeout(resolve, RELEASE_POLL_MS));
+				continue;
+			}
+			const who = pid === '' ? 'another process' : `process ${pid}`;
+			throw new SystemError('EBUSY', `The state directory ${path} is in use by ${who}`, {cause: error});
+		}
 	}
-	server.unref(); // Holding a lock is no reason to stay alive.
-	return {release: async () => new Promise(resolve => server.close(() => resolve()))};
 }
 
 async function listen(server: Server, address: string): Promise<void> {
