@@ -4,6 +4,7 @@
  * depends on the moment, so a failing seed is run several times.
  */
 import {parseArgs} from 'node:util';
+import {destroyAll} from './instance.ts';
 import {runRound} from './round.ts';
 
 const ROUND_MS = 20_000;
@@ -14,6 +15,9 @@ const {values} = parseArgs({
 const firstSeed = number('seed', values.seed) ?? Math.floor(Math.random() * 1_000_000);
 const minutes = number('minutes', values.minutes) ?? 5;
 const rounds = number('rounds', values.rounds) ?? Infinity;
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+	process.once(signal, () => void destroyAll().finally(() => process.exit(130)));
+}
 const endMs = performance.now() + minutes * 60_000;
 let failed = 0;
 let jobs = 0;

@@ -53,6 +53,7 @@ export class Instance {
 	constructor(options: InstanceOptions = {}) {
 		this.#options = options;
 		this.root = mkdtempSync('/tmp/coppice-');
+		undestroyed.add(this);
 		this.disk = join(this.root, 'disk');
 		this.ledgers = join(this.root, 'ledgers');
 		mkdirSync(this.ledgers);
@@ -285,6 +286,7 @@ export class Instance {
 		});
 		for (const path of this.#mounts.splice(0).reverse()) execFileSync('umount', ['-l', path]);
 		rmSync(this.root, {recursive: true, force: true});
+		undestroyed.delete(this);
 	}
 
 	#mountTmpfs(path: string, sizeBytes: number): void {
@@ -312,6 +314,13 @@ export class Instance {
 		}
 	}
 }
+
+/** Ends all instances that this process made: for programs that a signal ends. */
+export async function destroyAll(): Promise<void> {
+	await Promise.allSettled([...undestroyed].map(async instance => instance.destroy()));
+}
+
+const undestroyed = new Set<Instance>();
 
 /** An instance for a test; all of it ends with the test, and a failed test shows its logs. */
 export async function startedInstance(t: ExecutionContext, options: InstanceOptions = {}): Promise<Instance> {

@@ -61,9 +61,10 @@ class Round {
 		const [submits, kills] = [this.#random.integer(0, 2 ** 31), this.#random.integer(0, 2 ** 31)];
 		const killing = this.#killAtRandom(new Seeded(kills));
 		const submitting = this.#submitAtRandom(new Seeded(submits));
+		const keeping = this.#keepUp(() => Promise.all([killing, submitting]));
 		await killing;
 		this.#isOver = true;
-		await submitting;
+		await Promise.all([submitting, keeping]);
 		await this.#bringBack();
 		await this.#gate.open();
 		let jobs: JobRow[] = [];
@@ -150,7 +151,7 @@ class Round {
 		while (performance.now() < endMs) {
 			// Often within one another's recovery, sometimes with time to settle.
 			await pause(random.pick([5, 50, 200, 700, 1500, 3000]) * random.float() * 2);
-			const targets = random.chance(0.15) ? ['shim' as const] : random.some(ROLES);
+			const targets = random.chance(0.15) ? (['shim'] as const) : random.some(ROLES);
 			const names: ProcessName[] = [];
 			for (const target of targets) {
 				const name = target === 'shim' ? this.#someShim(random) : this.instance.find(target);
@@ -160,7 +161,6 @@ class Round {
 			}
 			if (random.chance(0.5)) for (const name of names) signalProcess(name, 'SIGSTOP');
 			for (const name of names) signalProcess(name, 'SIGKILL');
-			if (targets.includes('daemon' as never) && targets.includes('broker' as never)) await this.#bringBack();
 		}
 	}
 
@@ -171,6 +171,20 @@ class Round {
 		const {pid, id} = random.pick(shims);
 		this.#shimless.add(id);
 		return processNamed(pid);
+	}
+
+	/** Where daemon and broker are both dead, nobody is left to bring them back: that is the user's part. */
+	async #keepUp(isWorking: () => Promise<unknown>): Promise<void> {
+		let isDone = false;
+		const done = isWorking().finally(() => (isDone = true));
+		while (!isDone) {
+			await pause(250);
+			const isDown = () => this.instance.find('daemon') === null && this.instance.find('broker') === null;
+			if (!isDown()) continue;
+			await pause(250);
+			if (isDown()) await this.#bringBack();
+		}
+		await done;
 	}
 
 	/** Starts the instance again unless it is being brought back by itself. */
