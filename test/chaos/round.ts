@@ -32,6 +32,12 @@ const CORES = 24;
 /** Jobs are submitted only while so few are active. */
 const ACTIVE_MAX = 60;
 const RUN_LINES = 200;
+/** Every third round is a burst: short jobs only, many, and kills while they start. */
+const BURST_EVERY = 3;
+const ALL_KINDS = ['exit', 'exit', 'sleep', 'signal', 'gate', 'cancel', 'limit', 'tasks', 'run'] as const;
+const BURST_KINDS = ['exit', 'exit', 'tasks'] as const;
+const DELAYS_MS = [5, 50, 200, 700, 1500, 3000];
+const BURST_DELAYS_MS = [5, 20, 100, 200, 400, 800];
 
 type Submitted = Expectation & {readonly copies: number};
 
@@ -39,6 +45,7 @@ class Round {
 	readonly instance = new Instance({cores: CORES});
 	readonly #random: Seeded;
 	readonly #durationMs: number;
+	readonly #isBurst: boolean;
 	readonly #gate: Gate;
 	/** By job name, which no two submissions share. */
 	readonly #submitted = new Map<string, Submitted>();
@@ -52,6 +59,7 @@ class Round {
 	constructor(seed: number, durationMs: number) {
 		this.#random = new Seeded(seed);
 		this.#durationMs = durationMs;
+		this.#isBurst = seed % BURST_EVERY === 2;
 		this.#gate = this.instance.newGate();
 	}
 
@@ -87,18 +95,8 @@ class Round {
 
 	async #submitOne(name: string, random: Seeded): Promise<void> {
 		const code = random.pick([0, 0, 0, 1, 42, 137, 255]);
-		const kind = random.pick([
-			'exit',
-			'exit',
-			'sleep',
-			'signal',
-			'gate',
-			'cancel',
-			'limit',
-			'tasks',
-			'run',
-		] as const);
-		const copies = random.pick([1, 1, 3, 8]);
+		const kind = this.#isBurst ? random.pick(BURST_KINDS) : random.pick(ALL_KINDS);
+		const copies = random.pick(this.#isBurst ? [20, 40] : [1, 1, 3, 8]);
 		const seconds = (random.float() * 2).toFixed(2);
 		const options = ['--job-name', name];
 		if (kind === 'run') {
@@ -150,7 +148,7 @@ class Round {
 		const endMs = performance.now() + this.#durationMs;
 		while (performance.now() < endMs) {
 			// Often within one another's recovery, sometimes with time to settle.
-			await pause(random.pick([5, 50, 200, 700, 1500, 3000]) * random.float() * 2);
+			await pause(random.pick(this.#isBurst ? BURST_DELAYS_MS : DELAYS_MS) * random.float() * 2);
 			const targets = random.chance(0.15) ? (['shim'] as const) : random.some(ROLES);
 			const names: ProcessName[] = [];
 			for (const target of targets) {
