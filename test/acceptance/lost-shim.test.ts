@@ -73,3 +73,34 @@ test.serial('one of two shims killed: the other task is waited for, and the outc
 	t.like(job, UNKNOWN);
 	await proveLog(t, instance);
 });
+
+test.serial(
+	'everything killed at once, shims too: the tasks go on, are found by the next start, and end unknown',
+	async t => {
+		const instance = await startedInstance(t);
+		const gate = instance.newGate();
+		await instance.submit(['--cc', '0-9'], 'gate', gate.path, '0');
+		const running = await instance.jobsUntil('they run', all => countStates(all)['RUN'] === 10);
+		const tasks = await instance.tasksStarted(running);
+		const shims = instance.shims().map(({pid}) => processNamed(pid)!);
+		t.is(shims.length, 10);
+		await instance.kill([...Object.values(await instance.processes()), ...shims]);
+		await instance.start();
+		const found = await instance.jobsUntil('they are found', all =>
+			all.every(({reattached}) => reattached >= 1),
+		);
+		t.deepEqual(countStates(found), {RUN: 10});
+		t.deepEqual(tasks.filter(isAlive), tasks);
+		await instance.ok('cancel', found[0]!.f58);
+		await instance.jobsUntil('one is canceled', all => countStates(all)['INACTIVE'] === 1);
+		t.is(tasks.filter(isAlive).length, 9);
+		await gate.open();
+		const jobs = await instance.allInactive();
+		t.true(jobs.every(({outcome}) => outcome === 'unknown'));
+		t.deepEqual(jobs.map(({result}) => result).sort(), [
+			'CANCELED',
+			...Array.from({length: 9}, () => 'FAILED'),
+		]);
+		await proveLog(t, instance);
+	},
+);
