@@ -58,9 +58,12 @@ async function benchRestart(): Promise<void> {
 	try {
 		await instance.start();
 		await instance.ok('submit', '--quiet', `--cc=1-${RUNNING}`, 'sleep', '900');
-		const seconds = await timed(() =>
-			instance.ok('submit', '--quiet', `--cc=1-${FINISHED}`, '--wait', 'true'),
-		);
+		// In portions: each command has its deadline, also on a machine that is busy with other things.
+		const seconds = await timed(async () => {
+			for (let made = 0; made < FINISHED; made += JOBS) {
+				await instance.ok('submit', '--quiet', `--cc=1-${JOBS}`, '--wait', 'true');
+			}
+		});
 		console.log(
 			`(${FINISHED} jobs of \`true\` took ${seconds.toFixed(0)} s: ${(FINISHED / seconds).toFixed(0)} jobs/s)\n`,
 		);
