@@ -29,12 +29,12 @@ async function benchJobs(): Promise<void> {
 		`\n${JOBS} jobs of \`true\`, 16 at once\n\n| round | coppice jobs/s | xargs -P16 jobs/s | ratio |`,
 	);
 	console.log('|---|---|---|---|');
-	const instance = new Instance({cores: 16});
 	const ours: number[] = [];
-	try {
-		await instance.start();
-		await instance.ok('run', 'true'); // Shell and launcher are there from here on.
-		for (let round = 1; round <= ROUNDS; round += 1) {
+	for (let round = 1; round <= ROUNDS; round += 1) {
+		const instance = new Instance({cores: 16}); // A new one each time: how the past weighs is another question.
+		try {
+			await instance.start();
+			await instance.ok('run', 'true'); // Shell and launcher are there from here on.
 			const seconds = await timed(() => instance.ok('submit', '--quiet', `--cc=1-${JOBS}`, '--wait', 'true'));
 			const input = Array.from({length: JOBS}, (_, index) => String(index)).join('\n');
 			const peer = await timed(() => {
@@ -44,9 +44,9 @@ async function benchJobs(): Promise<void> {
 			console.log(
 				`| ${round} | ${(JOBS / seconds).toFixed(0)} | ${(JOBS / peer).toFixed(0)} | ${(peer / seconds).toFixed(2)} |`,
 			);
+		} finally {
+			await instance.destroy();
 		}
-	} finally {
-		await instance.destroy();
 	}
 	console.log(`\nmedian ${median(ours).toFixed(0)} jobs/s (goal: 150)`);
 }
