@@ -116,7 +116,7 @@ export class DurableState {
 		this.#sawJobId(id);
 	}
 
-	/** Everything as bytes; equal states give equal bytes. With `volatile` also what a boot ends (open RPCs). */
+	/** Everything as bytes; equal states give equal bytes. Open RPCs, which a boot ends, are no part of it. */
 	encode(): Uint8Array {
 		const byId = (a: {readonly id: bigint}, b: {readonly id: bigint}) => (a.id < b.id ? -1 : 1);
 		return encode(

@@ -127,9 +127,10 @@ function waitForEnd({
 }): void {
 	const id = new Fields(request).id();
 	const answer = (job: JobContext) => {
-		request.respond({id: job.id, ...endOf(job)});
+		// The fact first: the answer says that nobody else will be told.
 		if (core.refusal === null && core.state.waitable.has(job.id))
 			core.post({type: 'broker.waited', id: job.id});
+		request.respond({id: job.id, ...endOf(job)});
 	};
 	const [ended] = id === ANY_JOB ? core.state.waitable : [id];
 	const row = ended === undefined || core.state.jobs.has(ended) ? undefined : archive.job(ended);
