@@ -36,7 +36,7 @@ export interface RuntimeOptions {
 	readonly onFatal: (error: SystemError) => void;
 	/** A snapshot is written after so many facts, or 20 for each active job if that is more. */
 	readonly snapshotFacts: number;
-	/** The newest so many facts can be opened and re-executed; older ones are dropped in time. 0: none ever. */
+	/** The newest so many facts can be opened and re-executed; older ones are dropped in time. 0: none is ever dropped. */
 	readonly retentionFacts: number;
 }
 
