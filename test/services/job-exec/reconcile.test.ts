@@ -42,7 +42,9 @@ function execOf(parts: readonly InventoryEntry[], {inventory, adopt}: Answers = 
 		settings: {rank: 0, uri: 'local:///x', killTimeoutMs: 5000},
 		onReconciled: () => (isUp = true),
 		peers: {
+			parent: null,
 			handle: () => undefined,
+			requestAll: () => Promise.reject(new Error('no part of this test')),
 			async request(_, topic, payload) {
 				const {id} = payload as PartName;
 				sent.push(id === undefined ? topic : `${topic} ${id}`);

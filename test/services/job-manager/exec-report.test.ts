@@ -20,7 +20,9 @@ function managerOf(core = new FakeCore()) {
 	new JobManager({
 		core,
 		peers: {
+			parent: null,
 			handle: (topic, handler) => void handlers.set(topic, handler),
+			requestAll: () => Promise.reject(new Error('no part of this test')),
 			request: (rank, topic) => {
 				sent.push(`${topic} ${rank}`);
 				return Promise.resolve();
