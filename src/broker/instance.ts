@@ -108,6 +108,19 @@ export function defaultDirectories(
 	};
 }
 
+/** The name of a rank's host: brokers that share one are told apart by their rank. */
+export function rankHostname(
+	{hostname, size}: Pick<InstanceInfo, 'hostname' | 'size'>,
+	rank: number,
+): string {
+	return size === 1 ? hostname : `${hostname}-${rank}`;
+}
+
+/** The state directory of a rank: rank 0 has the instance's own. */
+export function rankStatedir({statedir}: Pick<InstanceInfo, 'statedir'>, rank: number): string {
+	return rank === 0 ? statedir : join(statedir, `rank-${rank}`);
+}
+
 /** Where a broker listens for clients of its host. */
 export function localSocketPath(rundir: string, rank: number): string {
 	return join(rundir, `local-${rank}`);
