@@ -12,9 +12,10 @@ import {archiveKey, archiveRowOf, requestKey, type ArchiveRow} from './archive-r
 import {FLAG_WAITABLE, jobMachine, type JobFact, type JobSnapshot} from './job.ts';
 import {IllegalFactError} from './machine.ts';
 import {partKey, partMachine, type PartFact, type PartSnapshot} from './part.ts';
+import {peerMachine, type PeerFact, type PeerSnapshot} from './peer.ts';
 import {rpcMachine, type RpcFact, type RpcSnapshot} from './rpc.ts';
 
-export type AnyFact = BrokerFact | JobFact | PartFact | RpcFact;
+export type AnyFact = BrokerFact | JobFact | PartFact | PeerFact | RpcFact;
 
 /** Rows to be written in the same commit as the facts they follow from. */
 export interface StateRow {
@@ -48,6 +49,7 @@ export type Change =
 	| {readonly kind: 'broker'}
 	| JobChange
 	| {readonly kind: 'part'; readonly key: string; readonly snapshot: PartSnapshot; readonly isFinal: boolean}
+	| {readonly kind: 'peer'; readonly peer: number; readonly snapshot: PeerSnapshot}
 	| {readonly kind: 'rpc'; readonly key: string; readonly snapshot: RpcSnapshot; readonly isFinal: boolean};
 
 export interface ArchiveState {
@@ -63,9 +65,9 @@ export interface ArchiveState {
 
 const EMPTY_ARCHIVE: ArchiveState = {count: 0, completed: 0, failed: 0, canceled: 0, timeout: 0, chain: ''};
 
-/** Facts of these entities are relaxed (DESIGN section 3.2): in the same log and order, holding nothing back. */
-export function isDurable(fact: {readonly type: string}): boolean {
-	return !fact.type.startsWith('rpc.');
+/** Facts of RPCs, and changes of a peer's liveness, are relaxed (DESIGN section 3.2): in the same log and order, holding nothing back. */
+export function isDurable({type}: {readonly type: string}): boolean {
+	return !type.startsWith('rpc.') && (!type.startsWith('peer.') || type === 'peer.join');
 }
 
 export class DurableState {
@@ -73,6 +75,8 @@ export class DurableState {
 	readonly jobs = new Map<bigint, JobSnapshot>();
 	readonly parts = new Map<string, PartSnapshot>();
 	readonly rpcs = new Map<string, RpcSnapshot>();
+	/** Parent and children in the tree, by rank. */
+	readonly peers = new Map<number, PeerSnapshot>();
 	/** Request ids of the active jobs; those of archived ones are rows. */
 	readonly requests = new Map<string, bigint>();
 	readonly lost = new Map<bigint, LostEntry>();
@@ -90,6 +94,7 @@ export class DurableState {
 		if (fact.type.startsWith('job.')) return this.#applyJob(fact as JobFact);
 		if (fact.type.startsWith('part.')) return this.#applyPart(fact as PartFact);
 		if (fact.type.startsWith('rpc.')) return this.#applyRpc(fact as RpcFact);
+		if (fact.type.startsWith('peer.')) return this.#applyPeer(fact as PeerFact);
 		if (fact.type.startsWith('broker.')) return this.#applyBroker(fact as BrokerFact);
 		throw new IllegalFactError('log', 'any', fact.type);
 	}
@@ -130,6 +135,8 @@ export class DurableState {
 				archive: this.archive,
 				waitable: [...this.waitable],
 				lastJobId: this.lastJobId,
+				// What came later is left out where it is empty, so that older logs keep their digests.
+				...(this.peers.size === 0 ? {} : {peers: byNumber(this.peers)}),
 			},
 			{sortKeys: true, useBigInt64: true},
 		);
@@ -151,6 +158,7 @@ export class DurableState {
 		for (const [request, id] of read.requests) state.requests.set(request, id);
 		for (const entry of read.lost) state.lost.set(entry.id, entry);
 		for (const id of read.waitable) state.waitable.add(id);
+		for (const peer of read.peers ?? []) state.peers.set(peer.context.peer, peer);
 		state.archive = read.archive;
 		state.lastJobId = read.lastJobId;
 		return state;
@@ -158,7 +166,10 @@ export class DurableState {
 
 	#applyBroker(fact: BrokerFact): Change {
 		this.broker = brokerMachine.apply(this.broker, fact);
-		if (fact.type === 'broker.boot') this.rpcs.clear();
+		if (fact.type === 'broker.boot') {
+			this.rpcs.clear();
+			for (const [rank, peer] of this.peers) this.peers.set(rank, peerMachine.apply(peer, fact));
+		}
 		if (fact.type === 'broker.jobid-floor') this.#sawJobId(fact.id);
 		if (fact.type === 'broker.waited') this.waitable.delete(fact.id);
 		return {kind: 'broker'};
@@ -201,6 +212,13 @@ export class DurableState {
 		return {kind: 'part', key, snapshot, isFinal};
 	}
 
+	#applyPeer(fact: PeerFact): Change {
+		const {peer} = fact;
+		const snapshot = peerMachine.apply(this.peers.get(peer) ?? peerMachine.initial(), fact);
+		this.peers.set(peer, snapshot);
+		return {kind: 'peer', peer, snapshot};
+	}
+
 	#applyRpc(fact: RpcFact): Change {
 		const {key} = fact;
 		const snapshot = rpcMachine.apply(this.rpcs.get(key) ?? rpcMachine.initial(), fact);
@@ -231,6 +249,11 @@ interface EncodedState {
 	readonly archive: ArchiveState;
 	readonly waitable: readonly bigint[];
 	readonly lastJobId: bigint;
+	readonly peers?: readonly PeerSnapshot[];
+}
+
+function byNumber<T>(entries: ReadonlyMap<number, T>): readonly T[] {
+	return [...entries].sort(([a], [b]) => a - b).map(([, entry]) => entry);
 }
 
 function encodeRow(value: ArchiveRow | bigint): Uint8Array {

@@ -7,6 +7,7 @@ import type {EffectKind} from './effects.ts';
 import type {JobFact} from './job.ts';
 import type {Fact} from './machine.ts';
 import type {PartFact} from './part.ts';
+import type {PeerFact} from './peer.ts';
 import type {RpcFact} from './rpc.ts';
 
 /** Fields that every fact of a machine has are said once, above the table. */
@@ -170,6 +171,31 @@ const rpcFacts: FactTable<RpcFact, 'key'> = {
 	'rpc.expire': {says: 'The deadline passed.', fields: {errnum: 'what the sender is answered with'}},
 };
 
+const IDENTITY = {
+	role: '`parent` or `child`',
+	hostname: 'its host',
+	uuid: 'fresh at each start of it',
+	pid: 'of its broker',
+	bootCount: 'how often it was started',
+	bootId: 'the boot of its node',
+	version: 'of its program',
+	logId: 'its event log',
+	headSeq: 'how far that was fsynced',
+} as const;
+
+const peerFacts: FactTable<PeerFact, 'peer'> = {
+	'peer.connect': {
+		says: 'A link is being made.',
+		fields: {role: IDENTITY.role, hostname: IDENTITY.hostname},
+	},
+	'peer.join': {says: 'Its hello was accepted, or ours by it. The only durable one.', fields: IDENTITY},
+	'peer.torpid': {says: 'It has been silent for longer than `tbon.torpid`.', fields: {}},
+	'peer.responsive': {says: 'It was heard again.', fields: {}},
+	'peer.leave': {says: 'It said that it goes.', fields: {reason: 'in its words'}},
+	'peer.offline': {says: 'It has gone in good order, or no link came about.', fields: {}},
+	'peer.lost': {says: 'Contact was lost, or it was declared dead.', fields: {error: 'how, and why'}},
+};
+
 const brokerFacts: FactTable<BrokerFact, never> = {
 	'broker.instance': {
 		says: 'The first fact of a log: who this instance is.',
@@ -324,6 +350,33 @@ export const rpcWords: MachineWords = {
 	facts: rpcFacts,
 	guards: {isStream: 'the request may have several responses'},
 	actions: {open: 'takes over the request', close: 'notes how it ended'},
+	effects: {},
+};
+
+export const peerWords: MachineWords = {
+	title: 'The peer machine',
+	text: 'A neighbour in the tree, parent or child. Only a join is durable: what it said of its log is remembered over boots, so that a log that was rolled back is noticed. Everything else is relaxed, and a boot ends every peer of the boots before.',
+	common: "`peer`, the neighbour's rank",
+	states: {
+		offline: 'There is no link.',
+		joining: 'A link is being made, and no hello has been answered.',
+		online: 'It is part of the tree and is heard.',
+		torpid: 'It is part of the tree and silent: no new work for it and those below it.',
+		lost: 'Contact was lost; what was pending through it has failed.',
+		leaving: 'It said that it goes; its link is about to end.',
+	},
+	facts: {
+		...peerFacts,
+		'broker.boot': {says: 'This broker has started: no peer has joined it so far.', fields: {}},
+	},
+	guards: {},
+	actions: {
+		connect: 'notes whom the link is for',
+		join: 'takes over who the peer is',
+		change: 'notes the time',
+		lose: 'notes the error and the time',
+		boot: 'notes the time and drops the error',
+	},
 	effects: {},
 };
 

@@ -8,8 +8,9 @@ import {brokerMachine} from '../machines/broker.ts';
 import type {DurableState} from '../machines/durable-state.ts';
 import {jobMachine, type JobContext} from '../machines/job.ts';
 import {partMachine} from '../machines/part.ts';
+import {peerMachine} from '../machines/peer.ts';
 import {rpcMachine} from '../machines/rpc.ts';
-import {brokerView, differences, idOf, jobsView, jobView, partsView, rpcsView} from './view.ts';
+import {brokerView, differences, idOf, jobsView, jobView, partsView, peersView, rpcsView} from './view.ts';
 import {whyOf} from './why.ts';
 
 /** Where the REPL reads. */
@@ -67,7 +68,7 @@ export async function evaluate(expression: string, source: ReplSource): Promise<
 function viewOf(state: DurableState) {
 	return {
 		broker: brokerView(state),
-		peers: [],
+		peers: peersView(state),
 		rpcs: rpcsView(state),
 		jobs: jobsView(state),
 		parts: partsView(state),
@@ -110,7 +111,7 @@ function functionsOf(source: ReplSource, {seq, state}: {readonly seq: number; re
 }
 
 function describeMachine(name: string): object {
-	const machines = [brokerMachine, jobMachine, partMachine, rpcMachine];
+	const machines = [brokerMachine, jobMachine, partMachine, peerMachine, rpcMachine];
 	const machine = machines.find(one => one.name === name);
 	if (machine === undefined) {
 		throw new SystemError(

@@ -42,6 +42,10 @@ export function rpcsView({rpcs}: DurableState): readonly object[] {
 	return [...rpcs.values()].map(({value, context}) => ({state: value, ...(plain(context) as object)}));
 }
 
+export function peersView({peers}: DurableState): readonly object[] {
+	return [...peers.values()].map(({value, context}) => ({state: value, ...(plain(context) as object)}));
+}
+
 /** Any RFC 19 form, a number, or a job as `jobs` lists it. */
 export function idOf(job: unknown): bigint {
 	if (typeof job === 'bigint') return job;

@@ -8,6 +8,7 @@ import {
 	type PartFact,
 	type PartSnapshot,
 } from '../../src/machines/part.ts';
+import {peerMachine, type PeerContext, type PeerFact} from '../../src/machines/peer.ts';
 import {rpcMachine, type RpcContext, type RpcFact} from '../../src/machines/rpc.ts';
 import {walksOf, type WalkRules} from './walk.ts';
 
@@ -67,6 +68,49 @@ export function rpcPool(key = 'client/1'): RpcFact[] {
 
 export const rpcRules: WalkRules<RpcContext, RpcFact> = {machine: rpcMachine, poolOf: () => rpcPool()};
 export const rpcWalks = walksOf(rpcRules);
+
+const IDENTITY = {
+	hostname: 'n3',
+	uuid: 'u',
+	pid: 7,
+	bootCount: 2,
+	bootId: 'boot-1',
+	version: '0.1.0',
+	logId: 'l',
+	headSeq: 40,
+};
+
+export function peerPool({context}: {readonly context: PeerContext}): (PeerFact | BrokerFact)[] {
+	const base = {peer: 3, atMs: context.sinceMs + 10};
+	return [
+		{...base, type: 'peer.connect', role: 'child', hostname: 'n3'},
+		...['parent', 'child'].map(role => ({
+			...base,
+			...IDENTITY,
+			type: 'peer.join' as const,
+			role: role as 'parent' | 'child',
+		})),
+		{...base, type: 'peer.torpid'},
+		{...base, type: 'peer.responsive'},
+		{...base, type: 'peer.leave', reason: 'shutdown'},
+		{...base, type: 'peer.offline'},
+		{...base, type: 'peer.lost', error: 'ECONNRESET: gone'},
+		{
+			type: 'broker.boot',
+			atMs: base.atMs,
+			epoch: 1,
+			bootId: 'boot-1',
+			uuid: 'v',
+			pid: 1,
+			version: '0.1.0',
+		},
+	];
+}
+
+export const peerRules = {machine: peerMachine, poolOf: peerPool} as WalkRules<
+	PeerContext,
+	PeerFact | Extract<BrokerFact, {type: 'broker.boot'}>
+>;
 
 export function brokerPool({context}: {readonly context: BrokerContext}): BrokerFact[] {
 	const atMs = AT_MS + context.epoch;

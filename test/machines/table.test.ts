@@ -11,9 +11,10 @@ import {brokerMachine} from '../../src/machines/broker.ts';
 import {jobMachine} from '../../src/machines/job.ts';
 import type {Fact, Machine, Snapshot} from '../../src/machines/machine.ts';
 import {partMachine} from '../../src/machines/part.ts';
+import {peerMachine} from '../../src/machines/peer.ts';
 import {rpcMachine} from '../../src/machines/rpc.ts';
 import {jobRules} from './job-facts.ts';
-import {brokerRules, partRules, rpcRules} from './other-facts.ts';
+import {brokerRules, partRules, rpcRules, peerRules} from './other-facts.ts';
 import {SEED, walksOf, type WalkRules} from './walk.ts';
 
 const WALKS = 40;
@@ -87,6 +88,7 @@ proveEqual('job', jobRules);
 proveEqual('part', partRules);
 proveEqual('RPC', rpcRules);
 proveEqual('broker', brokerRules);
+proveEqual('peer', peerRules);
 
 function proveLockstep<C, F extends Fact>(name: string, rules: WalkRules<C, F>): void {
 	test(`a ${name} that XState carries from its initial state goes the table's way`, t => {
@@ -114,9 +116,10 @@ proveLockstep('job', jobRules);
 proveLockstep('part', partRules);
 proveLockstep('RPC', rpcRules);
 proveLockstep('broker', brokerRules);
+proveLockstep('peer', peerRules);
 
 test('every state of every machine is in its chart and the other way round', t => {
-	for (const machine of [jobMachine, partMachine, rpcMachine, brokerMachine]) {
+	for (const machine of [jobMachine, partMachine, rpcMachine, peerMachine, brokerMachine]) {
 		t.deepEqual([...machine.states].sort(), Object.keys(machine.chart.states).sort());
 	}
 });
