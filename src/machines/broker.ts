@@ -33,6 +33,8 @@ export type BrokerFact =
 	| (Fact & {readonly type: 'broker.stop'; readonly reason: string; readonly digest: string})
 	/** Someone was told how a waitable job ended, and it counts no more for `wait`. */
 	| (Fact & {readonly type: 'broker.waited'; readonly id: bigint})
+	/** An admin says that nothing of a job that is no more is left anywhere: what was still held for it is free. */
+	| (Fact & {readonly type: 'broker.release'; readonly id: bigint})
 	/** Job ids were seen that this log does not know; new ones go on above. */
 	| (Fact & {readonly type: 'broker.jobid-floor'; readonly id: bigint});
 
@@ -120,6 +122,7 @@ const chart = setup({
 				'broker.stop': {target: 'stopped', actions: 'stop'},
 				'broker.jobid-floor': {actions: 'keep'},
 				'broker.waited': {actions: 'keep'},
+				'broker.release': {actions: 'keep'},
 			},
 		},
 		running: {
@@ -130,6 +133,7 @@ const chart = setup({
 				'broker.stop': {target: 'stopped', actions: 'stop'},
 				'broker.jobid-floor': {actions: 'keep'},
 				'broker.waited': {actions: 'keep'},
+				'broker.release': {actions: 'keep'},
 			},
 		},
 		stopping: {
@@ -140,6 +144,7 @@ const chart = setup({
 				'broker.stop': {target: 'stopped', actions: 'stop'},
 				'broker.jobid-floor': {actions: 'keep'},
 				'broker.waited': {actions: 'keep'},
+				'broker.release': {actions: 'keep'},
 			},
 		},
 		stopped: {

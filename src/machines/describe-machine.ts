@@ -2,8 +2,11 @@
 import {brokerMachine} from './broker.ts';
 import {jobMachine} from './job.ts';
 import type {Fact, Machine, Transition} from './machine.ts';
+import {nodeMachine} from './node.ts';
 import {partMachine} from './part.ts';
 import {peerMachine} from './peer.ts';
+import {queueMachine} from './queue.ts';
+import {nodeWords, queueWords} from './resource-words.ts';
 import {rpcMachine} from './rpc.ts';
 import {brokerWords, jobWords, partWords, peerWords, rpcWords, type MachineWords} from './words.ts';
 
@@ -15,6 +18,8 @@ export function describeMachines(): string {
 		describeMachine(partMachine, partWords),
 		describeMachine(rpcMachine, rpcWords),
 		describeMachine(peerMachine, peerWords),
+		describeMachine(nodeMachine, nodeWords),
+		describeMachine(queueMachine, queueWords),
 		describeMachine(brokerMachine, brokerWords),
 	].join('\n');
 }
@@ -57,7 +62,7 @@ const HEAD = `# Machines
 
 This page is written by \`npm run docs\` from the charts in \`src/machines/\`; a test keeps it equal to them.
 
-Everything that a broker logs is the state of one of five machines, and changes only by facts of the event log
+Everything that a broker logs is the state of one of seven machines, and changes only by facts of the event log
 ([event-log.md](event-log.md)). A machine is a flat XState chart: guards and actions are pure functions of the state and
 the fact, so a replay reaches the same state. What has to be done in the world is derived from the state, never from the
 fact: the same effects are wanted after a crash as before it. Why it is built like this is in

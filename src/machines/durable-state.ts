@@ -11,11 +11,13 @@ import {brokerMachine, type BrokerFact, type BrokerSnapshot} from './broker.ts';
 import {archiveKey, archiveRowOf, requestKey, type ArchiveRow} from './archive-row.ts';
 import {FLAG_WAITABLE, jobMachine, type JobFact, type JobSnapshot} from './job.ts';
 import {IllegalFactError} from './machine.ts';
+import {nodeMachine, type NodeFact, type NodeSnapshot} from './node.ts';
 import {partKey, partMachine, type PartFact, type PartSnapshot} from './part.ts';
 import {peerMachine, type PeerFact, type PeerSnapshot} from './peer.ts';
+import {queueMachine, type QueueFact, type QueueSnapshot} from './queue.ts';
 import {rpcMachine, type RpcFact, type RpcSnapshot} from './rpc.ts';
 
-export type AnyFact = BrokerFact | JobFact | PartFact | PeerFact | RpcFact;
+export type AnyFact = BrokerFact | JobFact | NodeFact | PartFact | PeerFact | QueueFact | RpcFact;
 
 /** Rows to be written in the same commit as the facts they follow from. */
 export interface StateRow {
@@ -28,7 +30,7 @@ export interface LostEntry {
 	readonly id: bigint;
 	readonly reason: string;
 	readonly seq: number;
-	/** Where it stood; its resources stay held. */
+	/** Where it stood; its resources stay held until an admin releases them (`broker.release`). */
 	readonly job: JobSnapshot | null;
 	/** The fact that did not fit, and those after it, at most `LOST_FACTS_MAX`. */
 	readonly facts: readonly AnyFact[];
@@ -49,6 +51,8 @@ export type Change =
 	| {readonly kind: 'broker'}
 	| JobChange
 	| {readonly kind: 'part'; readonly key: string; readonly snapshot: PartSnapshot; readonly isFinal: boolean}
+	| {readonly kind: 'node'; readonly rank: number; readonly snapshot: NodeSnapshot}
+	| {readonly kind: 'queue'; readonly queue: string; readonly snapshot: QueueSnapshot}
 	| {readonly kind: 'peer'; readonly peer: number; readonly snapshot: PeerSnapshot}
 	| {readonly kind: 'rpc'; readonly key: string; readonly snapshot: RpcSnapshot; readonly isFinal: boolean};
 
@@ -77,6 +81,12 @@ export class DurableState {
 	readonly rpcs = new Map<string, RpcSnapshot>();
 	/** Parent and children in the tree, by rank. */
 	readonly peers = new Map<number, PeerSnapshot>();
+	/** At the root: every rank that has ever said what it has, or was drained. */
+	readonly nodes = new Map<number, NodeSnapshot>();
+	/** Queues that are not open, by name; '' is the anonymous one. */
+	readonly queues = new Map<string, QueueSnapshot>();
+	/** Jobs that are no more, and whose processes an admin has said to be gone: they hold nothing. */
+	readonly released = new Set<bigint>();
 	/** Request ids of the active jobs; those of archived ones are rows. */
 	readonly requests = new Map<string, bigint>();
 	readonly lost = new Map<bigint, LostEntry>();
@@ -95,6 +105,8 @@ export class DurableState {
 		if (fact.type.startsWith('part.')) return this.#applyPart(fact as PartFact);
 		if (fact.type.startsWith('rpc.')) return this.#applyRpc(fact as RpcFact);
 		if (fact.type.startsWith('peer.')) return this.#applyPeer(fact as PeerFact);
+		if (fact.type.startsWith('node.')) return this.#applyNode(fact as NodeFact);
+		if (fact.type.startsWith('queue.')) return this.#applyQueue(fact as QueueFact);
 		if (fact.type.startsWith('broker.')) return this.#applyBroker(fact as BrokerFact);
 		throw new IllegalFactError('log', 'any', fact.type);
 	}
@@ -137,6 +149,9 @@ export class DurableState {
 				lastJobId: this.lastJobId,
 				// What came later is left out where it is empty, so that older logs keep their digests.
 				...(this.peers.size === 0 ? {} : {peers: byNumber(this.peers)}),
+				...(this.nodes.size === 0 ? {} : {nodes: byNumber(this.nodes)}),
+				...(this.queues.size === 0 ? {} : {queues: byName(this.queues)}),
+				...(this.released.size === 0 ? {} : {released: [...this.released].sort((a, b) => (a < b ? -1 : 1))}),
 			},
 			{sortKeys: true, useBigInt64: true},
 		);
@@ -159,6 +174,9 @@ export class DurableState {
 		for (const entry of read.lost) state.lost.set(entry.id, entry);
 		for (const id of read.waitable) state.waitable.add(id);
 		for (const peer of read.peers ?? []) state.peers.set(peer.context.peer, peer);
+		for (const node of read.nodes ?? []) state.nodes.set(node.context.rank, node);
+		for (const queue of read.queues ?? []) state.queues.set(queue.context.queue, queue);
+		for (const id of read.released ?? []) state.released.add(id);
 		state.archive = read.archive;
 		state.lastJobId = read.lastJobId;
 		return state;
@@ -171,6 +189,7 @@ export class DurableState {
 			for (const [rank, peer] of this.peers) this.peers.set(rank, peerMachine.apply(peer, fact));
 		}
 		if (fact.type === 'broker.jobid-floor') this.#sawJobId(fact.id);
+		if (fact.type === 'broker.release') this.released.add(fact.id);
 		if (fact.type === 'broker.waited') this.waitable.delete(fact.id);
 		return {kind: 'broker'};
 	}
@@ -212,6 +231,22 @@ export class DurableState {
 		return {kind: 'part', key, snapshot, isFinal};
 	}
 
+	#applyNode(fact: NodeFact): Change {
+		const {rank} = fact;
+		const snapshot = nodeMachine.apply(this.nodes.get(rank) ?? nodeMachine.initial(), fact);
+		this.nodes.set(rank, snapshot);
+		return {kind: 'node', rank, snapshot};
+	}
+
+	#applyQueue(fact: QueueFact): Change {
+		const {queue} = fact;
+		const snapshot = queueMachine.apply(this.queues.get(queue) ?? queueMachine.initial(), fact);
+		// An open queue is like one that nobody ever touched.
+		if (snapshot.value === 'open') this.queues.delete(queue);
+		else this.queues.set(queue, snapshot);
+		return {kind: 'queue', queue, snapshot};
+	}
+
 	#applyPeer(fact: PeerFact): Change {
 		const {peer} = fact;
 		const snapshot = peerMachine.apply(this.peers.get(peer) ?? peerMachine.initial(), fact);
@@ -250,10 +285,17 @@ interface EncodedState {
 	readonly waitable: readonly bigint[];
 	readonly lastJobId: bigint;
 	readonly peers?: readonly PeerSnapshot[];
+	readonly nodes?: readonly NodeSnapshot[];
+	readonly queues?: readonly QueueSnapshot[];
+	readonly released?: readonly bigint[];
 }
 
 function byNumber<T>(entries: ReadonlyMap<number, T>): readonly T[] {
 	return [...entries].sort(([a], [b]) => a - b).map(([, entry]) => entry);
+}
+
+function byName<T>(entries: ReadonlyMap<string, T>): readonly T[] {
+	return [...entries].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, entry]) => entry);
 }
 
 function encodeRow(value: ArchiveRow | bigint): Uint8Array {

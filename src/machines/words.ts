@@ -21,7 +21,7 @@ export interface FactWords {
 	readonly fields: Readonly<Record<string, string>>;
 }
 
-type FactTable<F extends Fact, Common extends string> = {
+export type FactTable<F extends Fact, Common extends string> = {
 	readonly [T in F['type']]: {
 		readonly says: string;
 		readonly fields: {readonly [N in FieldOf<F, T, Common> & string]: string};
@@ -230,6 +230,10 @@ const brokerFacts: FactTable<BrokerFact, never> = {
 	},
 	'broker.waited': {
 		says: 'Someone was told how a waitable job ended, and it counts no more for `wait`.',
+		fields: {id: 'the job'},
+	},
+	'broker.release': {
+		says: 'An admin says that nothing of a job that is no more is left anywhere: what was still held for it is free.',
 		fields: {id: 'the job'},
 	},
 	'broker.jobid-floor': {

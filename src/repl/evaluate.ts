@@ -7,10 +7,23 @@ import {SystemError} from '../formats/errno.ts';
 import {brokerMachine} from '../machines/broker.ts';
 import type {DurableState} from '../machines/durable-state.ts';
 import {jobMachine, type JobContext} from '../machines/job.ts';
+import {nodeMachine} from '../machines/node.ts';
 import {partMachine} from '../machines/part.ts';
 import {peerMachine} from '../machines/peer.ts';
+import {queueMachine} from '../machines/queue.ts';
 import {rpcMachine} from '../machines/rpc.ts';
-import {brokerView, differences, idOf, jobsView, jobView, partsView, peersView, rpcsView} from './view.ts';
+import {
+	brokerView,
+	differences,
+	idOf,
+	jobsView,
+	jobView,
+	nodesView,
+	partsView,
+	peersView,
+	queuesView,
+	rpcsView,
+} from './view.ts';
 import {whyOf} from './why.ts';
 
 /** Where the REPL reads. */
@@ -36,6 +49,8 @@ export const REPL_NAMES = [
 	'rpcs',
 	'jobs',
 	'parts',
+	'nodes',
+	'queues',
 	'lost',
 	'job(id)',
 	'log(n)',
@@ -72,6 +87,8 @@ function viewOf(state: DurableState) {
 		rpcs: rpcsView(state),
 		jobs: jobsView(state),
 		parts: partsView(state),
+		nodes: nodesView(state),
+		queues: queuesView(state),
 		lost: [...state.lost.values()].map(({id, reason, seq}) => ({id: String(id), reason, seq})),
 	};
 }
@@ -111,7 +128,15 @@ function functionsOf(source: ReplSource, {seq, state}: {readonly seq: number; re
 }
 
 function describeMachine(name: string): object {
-	const machines = [brokerMachine, jobMachine, partMachine, peerMachine, rpcMachine];
+	const machines = [
+		brokerMachine,
+		jobMachine,
+		nodeMachine,
+		partMachine,
+		peerMachine,
+		queueMachine,
+		rpcMachine,
+	];
 	const machine = machines.find(one => one.name === name);
 	if (machine === undefined) {
 		throw new SystemError(

@@ -46,6 +46,15 @@ export function peersView({peers}: DurableState): readonly object[] {
 	return [...peers.values()].map(({value, context}) => ({state: value, ...(plain(context) as object)}));
 }
 
+export function nodesView({nodes}: DurableState): readonly object[] {
+	return [...nodes.values()].map(({value, context}) => ({state: value, ...(plain(context) as object)}));
+}
+
+/** Those that are not open. */
+export function queuesView({queues}: DurableState): readonly object[] {
+	return [...queues.values()].map(({value, context}) => ({state: value, ...(plain(context) as object)}));
+}
+
 /** Any RFC 19 form, a number, or a job as `jobs` lists it. */
 export function idOf(job: unknown): bigint {
 	if (typeof job === 'bigint') return job;

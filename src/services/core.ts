@@ -7,8 +7,10 @@ import type {BrokerFact} from '../machines/broker.ts';
 import type {Change, DurableState, JobChange, StateRow} from '../machines/durable-state.ts';
 import type {Effect, EffectKind} from '../machines/effects.ts';
 import type {JobFact} from '../machines/job.ts';
+import type {NodeFact} from '../machines/node.ts';
 import type {PartFact} from '../machines/part.ts';
 import type {PeerFact} from '../machines/peer.ts';
+import type {QueueFact} from '../machines/queue.ts';
 import type {RpcFact} from '../machines/rpc.ts';
 import type {Clock} from '../ports/clock.ts';
 import type {Random} from '../ports/random.ts';
@@ -16,7 +18,7 @@ import type {Random} from '../ports/random.ts';
 type Body<F> = F extends unknown ? Omit<F, 'atMs'> & {readonly atMs?: number} : never;
 
 /** A fact before it is stamped; `atMs` is given only where the thing happened at another time than now. */
-export type FactBody = Body<BrokerFact | JobFact | PartFact | PeerFact | RpcFact>;
+export type FactBody = Body<BrokerFact | JobFact | NodeFact | PartFact | PeerFact | QueueFact | RpcFact>;
 
 /** Syslog severities that Coppice uses (RFC 5424). */
 export type Severity = 'crit' | 'err' | 'warning' | 'notice' | 'info' | 'debug';

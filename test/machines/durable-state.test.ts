@@ -10,7 +10,7 @@ import {DurableState, isDurable, LOST_FACTS_MAX, type AnyFact} from '../../src/m
 import {FLAG_WAITABLE, jobMachine, type JobFact} from '../../src/machines/job.ts';
 import {IllegalFactError} from '../../src/machines/machine.ts';
 import {advanceFactOf, EXTERNAL_JOB_FACTS, jobPool} from './job-facts.ts';
-import {brokerWalks, partWalks, rpcWalks} from './other-facts.ts';
+import {brokerWalks, nodeWalks, partWalks, queueWalks, rpcWalks} from './other-facts.ts';
 import {SEED, walksOf} from './walk.ts';
 
 const JOB_IDS = [3n, 7n, 2n ** 40n];
@@ -37,10 +37,14 @@ const logs: fc.Arbitrary<readonly AnyFact[]> = fc
 		partWalks,
 		rpcWalks,
 		brokerWalks,
+		nodeWalks,
+		queueWalks,
 		fc.array(fc.nat(), {minLength: 200, maxLength: 200}),
 	)
-	.map(([jobs, part, rpc, broker, order]) => {
-		const queues: AnyFact[][] = [...jobs, part.facts, rpc.facts].map(facts => [...facts]);
+	.map(([jobs, part, rpc, broker, node, queue, order]) => {
+		const queues: AnyFact[][] = [...jobs, part.facts, rpc.facts, node.facts, queue.facts].map(facts => [
+			...facts,
+		]);
 		const mixed: AnyFact[] = [];
 		// The broker's facts come first, as in a log: a boot would end the RPC.
 		mixed.push(...broker.facts);
@@ -70,11 +74,14 @@ function decoded(state: DurableState): DurableState {
 
 /** Everything that a fact can change, as plain values. */
 function contentOf(state: DurableState): object {
-	const {broker, jobs, parts, requests, lost, archive, waitable, lastJobId} = state;
+	const {broker, jobs, parts, nodes, queues, released, requests, lost, archive, waitable, lastJobId} = state;
 	return {
 		broker,
 		jobs: new Map(jobs),
 		parts: new Map(parts),
+		nodes: new Map(nodes),
+		queues: new Map(queues),
+		released: [...released],
 		requests: new Map(requests),
 		lost: new Map(lost),
 		archive,

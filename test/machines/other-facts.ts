@@ -8,7 +8,9 @@ import {
 	type PartFact,
 	type PartSnapshot,
 } from '../../src/machines/part.ts';
+import {nodeMachine, type NodeContext, type NodeFact} from '../../src/machines/node.ts';
 import {peerMachine, type PeerContext, type PeerFact} from '../../src/machines/peer.ts';
+import {queueMachine, type QueueContext, type QueueFact} from '../../src/machines/queue.ts';
 import {rpcMachine, type RpcContext, type RpcFact} from '../../src/machines/rpc.ts';
 import {walksOf, type WalkRules} from './walk.ts';
 
@@ -112,6 +114,51 @@ export const peerRules = {machine: peerMachine, poolOf: peerPool} as WalkRules<
 	PeerFact | Extract<BrokerFact, {type: 'broker.boot'}>
 >;
 
+export function nodePool(rank = 3): NodeFact[] {
+	const base = {rank, atMs: AT_MS};
+	return [
+		...['', 'n3', 'm3'].flatMap(host =>
+			['0-3', '0-7'].map(cores => ({
+				...base,
+				type: 'node.define' as const,
+				host,
+				cores,
+				gpus: '',
+				properties: host === 'm3' ? ['big'] : [],
+			})),
+		),
+		...['', 'disk'].map(reason => ({
+			...base,
+			type: 'node.drain' as const,
+			reason,
+			userid: 0,
+			sinceMs: AT_MS - 5,
+		})),
+		{...base, type: 'node.undrain', reason: '', userid: 0},
+	];
+}
+
+export const nodeRules: WalkRules<NodeContext, NodeFact> = {machine: nodeMachine, poolOf: () => nodePool()};
+export const nodeWalks = walksOf(nodeRules);
+
+export function queuePool(queue = 'batch'): QueueFact[] {
+	const base = {queue, atMs: AT_MS};
+	return [
+		{...base, type: 'queue.enable'},
+		{...base, type: 'queue.start'},
+		...['', 'service'].flatMap(reason => [
+			{...base, type: 'queue.disable' as const, reason},
+			{...base, type: 'queue.stop' as const, reason},
+		]),
+	];
+}
+
+export const queueRules: WalkRules<QueueContext, QueueFact> = {
+	machine: queueMachine,
+	poolOf: () => queuePool(),
+};
+export const queueWalks = walksOf(queueRules);
+
 export function brokerPool({context}: {readonly context: BrokerContext}): BrokerFact[] {
 	const atMs = AT_MS + context.epoch;
 	return [
@@ -130,6 +177,7 @@ export function brokerPool({context}: {readonly context: BrokerContext}): Broker
 		{type: 'broker.stop', atMs, reason: 'asked', digest: ''},
 		{type: 'broker.jobid-floor', atMs, id: 3n},
 		{type: 'broker.waited', atMs, id: 3n},
+		{type: 'broker.release', atMs, id: 3n},
 	];
 }
 

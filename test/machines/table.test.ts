@@ -10,11 +10,13 @@ import {initialTransition, transition, type AnyMachineSnapshot} from 'xstate';
 import {brokerMachine} from '../../src/machines/broker.ts';
 import {jobMachine} from '../../src/machines/job.ts';
 import type {Fact, Machine, Snapshot} from '../../src/machines/machine.ts';
+import {nodeMachine} from '../../src/machines/node.ts';
 import {partMachine} from '../../src/machines/part.ts';
 import {peerMachine} from '../../src/machines/peer.ts';
+import {queueMachine} from '../../src/machines/queue.ts';
 import {rpcMachine} from '../../src/machines/rpc.ts';
 import {jobRules} from './job-facts.ts';
-import {brokerRules, partRules, rpcRules, peerRules} from './other-facts.ts';
+import {brokerRules, nodeRules, partRules, peerRules, queueRules, rpcRules} from './other-facts.ts';
 import {SEED, walksOf, type WalkRules} from './walk.ts';
 
 const WALKS = 40;
@@ -89,6 +91,8 @@ proveEqual('part', partRules);
 proveEqual('RPC', rpcRules);
 proveEqual('broker', brokerRules);
 proveEqual('peer', peerRules);
+proveEqual('node', nodeRules);
+proveEqual('queue', queueRules);
 
 function proveLockstep<C, F extends Fact>(name: string, rules: WalkRules<C, F>): void {
 	test(`a ${name} that XState carries from its initial state goes the table's way`, t => {
@@ -117,9 +121,19 @@ proveLockstep('part', partRules);
 proveLockstep('RPC', rpcRules);
 proveLockstep('broker', brokerRules);
 proveLockstep('peer', peerRules);
+proveLockstep('node', nodeRules);
+proveLockstep('queue', queueRules);
 
 test('every state of every machine is in its chart and the other way round', t => {
-	for (const machine of [jobMachine, partMachine, rpcMachine, peerMachine, brokerMachine]) {
+	for (const machine of [
+		jobMachine,
+		partMachine,
+		rpcMachine,
+		peerMachine,
+		nodeMachine,
+		queueMachine,
+		brokerMachine,
+	]) {
 		t.deepEqual([...machine.states].sort(), Object.keys(machine.chart.states).sort());
 	}
 });
