@@ -20,6 +20,7 @@ import {
 	unknownKey,
 	type Reader,
 } from './config-readers.ts';
+import {bootstrapFault} from './bootstrap-fault.ts';
 import {parseConfigInput, type ConfigDocument, type ConfigInput} from './config-source.ts';
 
 export interface QueueConfig {
@@ -102,15 +103,24 @@ export function parseConfig(inputs: readonly ConfigInput[]): BrokerConfig {
 	}
 	const config = withDefaults(settings);
 	checkTogether(config, settings);
+	SETTINGS.set(config, settings);
 	return config;
+}
+
+/** Where `key` of a parsed configuration was set, for an error: `FILE:LINE`, or `--conf ARGUMENT`. */
+export function placeOf(config: object, key: string): string {
+	return SETTINGS.get(config)?.get(key)?.place() ?? 'the configuration';
 }
 
 /** A value and where it was set. */
 interface Setting {
 	readonly value: unknown;
-	/** Finding the line costs many parses, so it is asked only for an error. */
-	readonly place: () => string;
+	/** `names` leads into a table of names. Finding the line costs many parses, so it is asked only for an error. */
+	readonly place: (...names: string[]) => string;
 }
+
+/** Beside the configurations, not in them: those are shown to clients. */
+const SETTINGS = new WeakMap<object, ReadonlyMap<string, Setting>>();
 
 const COUNT_MAX = 2 ** 31 - 1;
 
@@ -178,13 +188,15 @@ function readDocument(document: ConfigDocument, settings: Map<string, Setting>):
 		const keys = Object.hasOwn(SECTIONS, section) ? SECTIONS[section] : undefined;
 		if (keys === undefined) throw unknownKey(at.path, Object.keys(SECTIONS));
 		if (typeof keys === 'function') {
-			set(settings, section, {value: keys(at), place: () => document.placeOf(at.path)});
+			const place = (...names: string[]) => document.placeOf([...at.path, ...names]);
+			set(settings, section, {value: keys(at), place});
 			continue;
 		}
 		for (const [key, member] of tableAt(at)) {
 			const reader = Object.hasOwn(keys, key) ? keys[key] : undefined;
 			if (reader === undefined) throw unknownKey(member.path, Object.keys(keys));
-			set(settings, `${section}.${key}`, {value: reader(member), place: () => document.placeOf(member.path)});
+			const place = (...names: string[]) => document.placeOf([...member.path, ...names]);
+			set(settings, `${section}.${key}`, {value: reader(member), place});
 		}
 	}
 }
@@ -193,9 +205,15 @@ const MERGED_BY_NAME: readonly string[] = ['queues', 'resource.properties', 'boo
 
 function set(settings: Map<string, Setting>, key: string, {value, place}: Setting): void {
 	const before = MERGED_BY_NAME.includes(key) ? settings.get(key) : undefined;
+	if (before === undefined) {
+		settings.set(key, {value, place});
+		return;
+	}
+	const added = value as object;
 	settings.set(key, {
-		value: before === undefined ? value : {...(before.value as object), ...(value as object)},
-		place,
+		value: {...(before.value as object), ...added},
+		place: (...names) =>
+			(names[0] === undefined || Object.hasOwn(added, names[0]) ? place : before.place)(...names),
 	});
 }
 
@@ -245,43 +263,17 @@ function finiteOrNull(value: number): number | null {
 
 /** What single values can't show. */
 function checkTogether(config: BrokerConfig, settings: ReadonlyMap<string, Setting>): void {
-	const {tbon, bootstrap} = config;
-	const refuse = (keys: readonly string[], text: string): never => {
-		const places = [...new Set(keys.flatMap(key => settings.get(key)?.place() ?? []))];
+	const {tbon} = config;
+	const refuse = (at: readonly (readonly [key: string, ...names: string[]])[], text: string): never => {
+		const places = [...new Set(at.flatMap(([key, ...names]) => settings.get(key)?.place(...names) ?? []))];
 		throw new SystemError('EINVAL', `${places.join(', ')}: ${text}`);
 	};
 	if (tbon.keepaliveMs >= tbon.torpidMs) {
-		refuse(['tbon.keepalive', 'tbon.torpid'], 'tbon.keepalive: must be shorter than tbon.torpid');
+		refuse([['tbon.keepalive'], ['tbon.torpid']], 'tbon.keepalive: must be shorter than tbon.torpid');
 	}
 	if (tbon.torpidMs >= tbon.lostTimeoutMs) {
-		refuse(['tbon.torpid', 'tbon.lost-timeout'], 'tbon.torpid: must be shorter than tbon.lost-timeout');
+		refuse([['tbon.torpid'], ['tbon.lost-timeout']], 'tbon.torpid: must be shorter than tbon.lost-timeout');
 	}
-	if (bootstrap.ports.length > 1 && bootstrap.ports.length !== bootstrap.hosts.length) {
-		const counts = `${bootstrap.ports.length} ports for ${bootstrap.hosts.length} hosts`;
-		refuse(
-			['bootstrap.ports', 'bootstrap.hosts'],
-			`bootstrap.ports: must be one port, or one a host; ${counts}`,
-		);
-	}
-	for (const [host, parent] of Object.entries(bootstrap.parents)) {
-		const fault = parentFault(host, parent, bootstrap);
-		if (fault !== null) refuse(['bootstrap.parents'], `bootstrap.parents.${host}: ${fault}`);
-	}
-}
-
-function parentFault(
-	host: string,
-	parent: string,
-	{hosts, parents}: BrokerConfig['bootstrap'],
-): string | null {
-	for (const name of [host, parent]) {
-		if (!hosts.includes(name)) return `${name} is not one of bootstrap.hosts`;
-	}
-	if (host === hosts[0]) return 'the first host is the root, and has no parent';
-	const seen = [host];
-	for (let next: string | undefined = parent; next !== undefined; next = parents[next]) {
-		if (seen.includes(next)) return `is its own ancestor: ${[...seen, next].join(', ')}`;
-		seen.push(next);
-	}
-	return null;
+	const fault = bootstrapFault(config);
+	if (fault !== null) refuse(fault.at, fault.text);
 }

@@ -124,12 +124,41 @@ const faults: readonly (readonly [text: string, message: RegExp])[] = [
 	['[bootstrap]\nhosts = "n[0-"', /:2: bootstrap\.hosts: /],
 	['[bootstrap]\nports = [1, 70000]', /:2: bootstrap\.ports\.1: must be an integer from 1 to 65535/],
 	['[bootstrap]\nhosts = "n[0-2]"\nports = [1, 2]', /:3, .*:2: bootstrap\.ports: .* 2 ports for 3 hosts/],
-	['[bootstrap]\nhosts = "n[0-2]"\n[bootstrap.parents]\nn1 = "n9"', /bootstrap\.parents\.n1: n9 is not one/],
+	[
+		'[bootstrap]\nhosts = "n[0-2]"\n[bootstrap.parents]\nn1 = "n9"',
+		/:4: bootstrap\.parents\.n1: n9 is not one/,
+	],
 	[
 		'[bootstrap]\nhosts = "n[0-2]"\n[bootstrap.parents]\nn1 = "n2"\nn2 = "n1"',
-		/is its own ancestor: n1, n2, n1/,
+		/:4: bootstrap\.parents\.n1: a cycle, which never reaches the root: n1, n2, n1$/,
 	],
-	['[bootstrap]\nhosts = "n[0-2]"\n[bootstrap.parents]\nn0 = "n2"', /the first host is the root/],
+	['[bootstrap]\nhosts = "n[0-2]"\n[bootstrap.parents]\nn0 = "n2"', /:4: .*the first host is the root/],
+	[
+		'[tbon]\ntopo = "kary:2"\n[bootstrap]\nhosts = "n[0-6]"\n[bootstrap.parents]\nn5 = "n4"\n\nn1 = "n3"',
+		/:8: bootstrap\.parents\.n1: a cycle, which never reaches the root: n1, n3, n1$/,
+	],
+	[
+		'[bootstrap]\nhosts = "n[0-2]"\n[bootstrap.parents]\nn9 = "n1"',
+		/:4: bootstrap\.parents\.n9: n9 is not one/,
+	],
+	['[bootstrap]\nhosts = "n[0-2]"\n[bootstrap.parents]\nn1 = "n1"', /:4: .*n1: a cycle, .*: n1, n1$/],
+	[
+		'[bootstrap]\n\nhosts = [\n  "n[0-2]",\n  "m,n1",\n]',
+		/:3: bootstrap\.hosts: n1 is there twice, as rank 1 and as rank 4$/,
+	],
+	['[bootstrap]\nhosts = ["n 1"]', /:2: bootstrap\.hosts: /],
+	[
+		'[bootstrap]\nhosts = "n[0-2],m/x"',
+		/:2: bootstrap\.hosts: "m\/x" is neither a host's name nor its address$/,
+	],
+	['[bootstrap]\nhosts = "n[0-20000]"\nkey = "k"', /:2: bootstrap\.hosts: at most 16384 hosts, are 20001$/],
+	['[bootstrap]\nhosts = "n[0-2]"', /:2: bootstrap\.key: 3 hosts need a key, and the same one: .*keygen/],
+	[
+		'[bootstrap]\nport = 8050',
+		/:2: bootstrap\.port: unknown key, must be one of hosts, key, ports, parents$/,
+	],
+	['[bootstrap]\nports = 0', /:2: bootstrap\.ports: must be an integer from 1 to 65535, is 0$/],
+	['[bootstrap]\nports = []', /:2: bootstrap\.ports: must be a port/],
 	['[tbon]\ntorpid = = 1', /^\/etc\/c\.toml:2: not TOML: /],
 	['[tbon]\ntorpid = 1\ntorpid = 2', /^\/etc\/c\.toml:3: not TOML: /],
 	['__proto__ = 1', /^\/etc\/c\.toml:1: /],
@@ -177,10 +206,11 @@ test('the value of an argument is TOML if it parses as such, else a string', t =
 	t.is(of('exec.lease=inf').exec.leaseMs, null);
 	t.deepEqual(of('exec.prolog=["/bin/a b", "c"]').exec.prolog, ['/bin/a b', 'c']);
 	t.deepEqual(of('exec.prolog=/bin/a "b').exec.prolog, ['/bin/a "b']);
-	t.deepEqual(of('bootstrap.hosts=n[0-1]').bootstrap.hosts, ['n0', 'n1']);
-	t.deepEqual(of('bootstrap.hosts=["a.x","b.x"]', 'bootstrap.parents."b.x"=a.x').bootstrap.parents, {
-		'b.x': 'a.x',
-	});
+	t.deepEqual(of('bootstrap.hosts=n[0-1]', 'bootstrap.key=k').bootstrap.hosts, ['n0', 'n1']);
+	t.deepEqual(
+		of('bootstrap.hosts=["a.x","b.x"]', 'bootstrap.parents."b.x"=a.x', 'bootstrap.key=k').bootstrap.parents,
+		{'b.x': 'a.x'},
+	);
 });
 
 test('a fault in an argument names the argument', t => {

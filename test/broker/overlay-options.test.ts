@@ -40,21 +40,23 @@ test('the timers are those of the configuration', t => {
 test('brokers of many hosts meet by TLS, where the configuration says', t => {
 	const config = configOf(
 		'bootstrap.hosts=n[0-3]',
+		'bootstrap.key=/etc/coppice/key',
 		'bootstrap.ports=[8050,8051,8052,8053]',
 		'bootstrap.parents={n3="n2"}',
+		'tbon.topo=custom',
 	);
 	const info = {...HOST, size: 4, topo: 'custom'};
 	const place = overlayOptionsOf({config, info, rank: 3});
 	t.is(place.parentUri, 'tls://n2:8052');
 	t.is(place.listenUri, null);
-	t.is(overlayOptionsOf({config, info, rank: 2}).listenUri, 'tls://n2:8052');
+	t.is(overlayOptionsOf({config, info, rank: 2}).listenUri, 'tls://*:8052');
 	t.deepEqual(place.hosts, ['n0', 'n1', 'n2', 'n3']);
 });
 
 test('what does not go together is refused', t => {
 	const info = {...HOST, size: 3, topo: 'kary:2'};
 	t.throws(() => overlayOptionsOf({config: configOf(), info, rank: 3}), {code: 'EINVAL', message: /rank 3/});
-	const config = configOf('bootstrap.hosts=n[0-3]');
+	const config = configOf('bootstrap.hosts=n[0-3]', 'bootstrap.key=k', 'tbon.topo=custom');
 	t.throws(() => overlayOptionsOf({config, info, rank: 0}), {code: 'EINVAL', message: /3 brokers.*names 4/});
 	const wrong = {...info, topo: 'ring'};
 	t.throws(() => overlayOptionsOf({config: configOf(), info: wrong, rank: 0}), {
