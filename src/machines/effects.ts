@@ -4,7 +4,8 @@
  * does no harm. An effect that is no longer derived is no longer wanted.
  */
 import {Idset} from '../formats/idset.ts';
-import type {JobContext, JobException, JobFact, JobSnapshot} from './job.ts';
+import {isToRunAgain, ranksOfR, type JobContext, type JobException} from './job.ts';
+import type {JobFact, JobSnapshot} from './job.ts';
 import {decisiveEnd} from './job-report.ts';
 import {partKey, type PartSnapshot} from './part.ts';
 
@@ -23,6 +24,14 @@ export type Effect =
 	| (RankEffect & {readonly kind: 'kill'; readonly signum: number})
 	/** The rank may delete what is left of its part. */
 	| (RankEffect & {readonly kind: 'forget'})
+	/** These ranks have finished before others, and may give their resources back. */
+	| {
+			readonly kind: 'release';
+			readonly key: string;
+			readonly id: bigint;
+			readonly attempt: number;
+			readonly ranks: readonly number[];
+	  }
 	/** The root is to hear a report of this rank. */
 	| {
 			readonly kind: 'report';
@@ -57,34 +66,38 @@ export function effectsOfJob({value, context}: JobSnapshot): readonly Effect[] {
 	const next = advanceOf(value, context);
 	if (next !== null) return [{kind: 'advance', key: advanceKey(value, next), fact: next}];
 	const {id, attempt, priority, ranks, exception} = context;
+	const isEvicted = (context.evicted ?? '') !== '';
 	switch (value) {
 		case 'sched':
-			return priority === 0 ? [] : [{kind: 'alloc', key: `alloc:${id}:${priority}`, id, priority}];
+			if (priority === 0) return pastForgets(context);
+			return [{kind: 'alloc', key: `alloc:${id}:${priority}`, id, priority}, ...pastForgets(context)];
 		case 'run':
-			return ranksIn(ranks, 'requested').map(rank => ({
-				kind: 'start' as const,
-				key: `start:${id}.${attempt}:${rank}`,
-				id,
-				attempt,
-				rank,
-			}));
+			return [
+				...ranksIn(ranks, 'requested').map(rank => ({
+					kind: 'start' as const,
+					key: `start:${id}.${attempt}:${rank}`,
+					id,
+					attempt,
+					rank,
+				})),
+				...releases(context),
+				...pastForgets(context),
+			];
 		case 'cleanup':
-			return [...ranksIn(ranks, 'requested'), ...ranksIn(ranks, 'started')].map(rank => ({
-				kind: 'kill' as const,
-				key: `kill:${id}.${attempt}:${rank}`,
-				id,
-				attempt,
-				rank,
-				signum: exception?.type === 'timeout' ? SIGALRM : SIGTERM,
-			}));
+			return [
+				...[...ranksIn(ranks, 'requested'), ...ranksIn(ranks, 'started')].map(rank => ({
+					kind: 'kill' as const,
+					key: `kill:${id}.${attempt}:${rank}`,
+					id,
+					attempt,
+					rank,
+					signum: exception?.type === 'timeout' && !isEvicted ? SIGALRM : SIGTERM,
+				})),
+				...releases(context),
+				...pastForgets(context),
+			];
 		case 'inactive':
-			return Object.keys(ranks).map(rank => ({
-				kind: 'forget' as const,
-				key: `forget:${id}.${attempt}:${rank}`,
-				id,
-				attempt,
-				rank: Number(rank),
-			}));
+			return [...forgets({id, attempt, ranks: Object.keys(ranks).map(Number)}), ...pastForgets(context)];
 		default:
 			return [];
 	}
@@ -102,6 +115,36 @@ export function effectsOfPart({value, context}: PartSnapshot): readonly Effect[]
 		if (seq > acked) effects.push({kind: 'report', key: `report:${name}:${seq}`, id, attempt, seq});
 	}
 	return effects;
+}
+
+function forgets({id, attempt, ranks}: PartsOf): Effect[] {
+	return ranks.map(rank => ({
+		kind: 'forget' as const,
+		key: `forget:${id}.${attempt}:${rank}`,
+		id,
+		attempt,
+		rank,
+	}));
+}
+
+interface PartsOf {
+	readonly id: bigint;
+	readonly attempt: number;
+	readonly ranks: readonly number[];
+}
+
+/** What is left of attempts that were given up may go. */
+function pastForgets({id, past}: JobContext): Effect[] {
+	return (past ?? []).flatMap(({attempt, R}) => forgets({id, attempt, ranks: ranksOfR(R)}));
+}
+
+/** Of a job of which other ranks go on. */
+function releases({id, attempt, ranks: parts}: JobContext): Effect[] {
+	const ranks = Object.entries(parts)
+		.filter(([, part]) => part.state === 'exited' && !part.released)
+		.map(([rank]) => Number(rank));
+	if (ranks.length === 0) return [];
+	return [{kind: 'release', key: `release:${id}.${attempt}:${ranks.join(',')}`, id, attempt, ranks}];
 }
 
 function ranksIn(ranks: JobContext['ranks'], state: string): number[] {
@@ -148,11 +191,13 @@ function advanceOf(value: string, context: JobContext): JobFactBody | null {
 		case 'cleanup':
 			if (complaints[0] !== undefined) return complain(id, complaints[0]);
 			if (!allExited) return null;
-			if (started && !finished) return finish(context);
+			if (started && !finished && !isToRunAgain(context)) return finish(context);
 			if (hasResources && parts.some(part => !part.released)) {
-				return {type: 'job.release', id, ranks: ranksetOf(ranks), final: true};
+				return {type: 'job.release', id, ranks: unreleasedOf(ranks), final: true};
 			}
-			return hasResources ? {type: 'job.free', id} : {type: 'job.clean', id};
+			if (hasResources) return {type: 'job.free', id};
+			if (isToRunAgain(context)) return {type: 'job.requeue', id, attempt: context.attempt};
+			return {type: 'job.clean', id};
 		default:
 			return null;
 	}
@@ -162,8 +207,9 @@ function complain(id: bigint, {type, severity, note}: JobException): JobFactBody
 	return {type: 'job.exception', id, exception: type, severity, note, userid: -1};
 }
 
-function ranksetOf(ranks: JobContext['ranks']): string {
-	return Idset.from(Object.keys(ranks).map(Number)).toString();
+function unreleasedOf(ranks: JobContext['ranks']): string {
+	const unreleased = Object.entries(ranks).filter(([, part]) => !part.released);
+	return Idset.from(unreleased.map(([rank]) => Number(rank))).toString();
 }
 
 function finish({id, ranks}: JobContext): JobFactBody {

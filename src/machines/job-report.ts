@@ -35,6 +35,8 @@ export type ReportBody =
 			readonly exception: string;
 			readonly severity: number;
 			readonly note: string;
+			/** Another rank of the job has said the same before: it needs no exception of its own. */
+			readonly isRepeated?: true;
 	  }
 	| {readonly kind: 'exited'; readonly tasks: readonly TaskEnded[]}
 	/** The rank does not have its part, although it was started there: the root's own conclusion. */

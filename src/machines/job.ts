@@ -5,9 +5,11 @@
  *     none ─submit→ new ─validate→ depend ─depend→ priority ─priority→ sched ─alloc→ run ─finish→ cleanup ─clean→ inactive
  *
  * A severity-0 exception leads from any active state to cleanup. A job leaves cleanup when every rank has reported that
- * nothing of it is left there.
+ * nothing of it is left there. A job that asks for it and whose node is lost (`job.evict`) runs again instead of ending:
+ * from cleanup `job.requeue` leads back to priority, and the next allocation is another attempt.
  */
 import {assign, setup} from 'xstate';
+import {Idset} from '../formats/idset.ts';
 import {accountReport, decisiveEnd, type RankPart, type ReportBody, type TaskOutput} from './job-report.ts';
 import {compileMachine, type Fact, type Snapshot} from './machine.ts';
 
@@ -31,7 +33,10 @@ export interface JobSubmitFact extends JobFactBase {
 	readonly requestId: string | null;
 }
 
-/** A running job that this log did not know was found on a node, and is registered again from its directory. */
+/**
+ * A running job that this log did not know was found on a node, and is registered again from its directory; or this log
+ * knows it as pending, and has lost its allocation.
+ */
 export interface JobAdoptFact extends JobFactBase {
 	readonly type: 'job.adopt';
 	readonly userid: number;
@@ -83,7 +88,12 @@ export type JobFact =
 	| (JobFactBase & {readonly type: 'job.chunk'; readonly rank: number; readonly bytes: number})
 	/** `status`: the raw wait status of the task that decided, or null when it is unknown. */
 	| (JobFactBase & {readonly type: 'job.finish'; readonly status: number | null})
-	| (JobFactBase & {readonly type: 'job.release'; readonly ranks: string; readonly final: boolean});
+	/** The ranks of the idset have given their resources back; `final`: all that had not done so before. */
+	| (JobFactBase & {readonly type: 'job.release'; readonly ranks: string; readonly final: boolean})
+	/** Its node is lost and it asks to run again: this attempt ends, and is no end of the job. */
+	| (JobFactBase & {readonly type: 'job.evict'; readonly note: string})
+	/** Nothing of the attempt is left, and the next one may begin. */
+	| (JobFactBase & {readonly type: 'job.requeue'; readonly attempt: number});
 
 /** One entry of the user's eventlog (RFC 18, RFC 21). */
 export interface JobEvent {
@@ -97,6 +107,15 @@ export interface JobException {
 	readonly severity: number;
 	readonly note: string;
 }
+
+/** An attempt that was given up; whatever turns up of it is superseded. */
+export interface PastAttempt {
+	readonly attempt: number;
+	readonly R: Json;
+}
+
+/** So many attempts that were given up are remembered, the newest ones. */
+export const PAST_ATTEMPTS_MAX = 16;
 
 export interface JobContext {
 	readonly id: bigint;
@@ -126,6 +145,10 @@ export interface JobContext {
 	readonly outputs: readonly (TaskOutput & {readonly rank: number})[];
 	readonly execEventlogs: Readonly<Record<string, string>>;
 	readonly events: readonly JobEvent[];
+	/** Why the present attempt is given up for another one; absent or '': it is not. */
+	readonly evicted?: string;
+	/** Attempts that were given up, oldest first; absent until the first. */
+	readonly past?: readonly PastAttempt[];
 }
 
 export type JobSnapshot = Snapshot<JobContext>;
@@ -173,6 +196,8 @@ const chart = setup({
 		hasRanks: ({event}) => event.type === 'job.alloc' && event.ranks.length > 0,
 		isAdoptable: ({event}) =>
 			event.type === 'job.adopt' && event.attempt >= 1 && ranksOfR(event.R).length > 0,
+		isLaterAttempt: ({context, event}) =>
+			event.type === 'job.adopt' && event.attempt > context.attempt && ranksOfR(event.R).length > 0,
 		isNewReport: ({context, event}) => {
 			if (event.type !== 'job.report') return false;
 			const part = context.ranks[event.rank];
@@ -185,6 +210,12 @@ const chart = setup({
 			!context.started && Object.values(context.ranks).every(part => part.startedMs !== null),
 		isOver: ({context}) => context.started && !context.finished && allExited(context),
 		isReleasable: ({context}) => allExited(context),
+		isPartialRelease: ({context, event}) => {
+			if (event.type !== 'job.release' || event.final) return false;
+			const named = namedRanks(context, event.ranks);
+			return named.length > 0 && named.every(part => part?.state === 'exited' && !part.released);
+		},
+		isRequeued: ({context}) => isToRunAgain(context) && !context.hasResources && allExited(context),
 		isFree: ({context}) => !context.hasResources && allExited(context),
 		holdsNothing: ({context}) => context.hasResources && allExited(context),
 	},
@@ -198,6 +229,7 @@ const chart = setup({
 			return {id, userid, urgency, flags, jobspec, requestId};
 		}),
 		adopt: assign(({event}) => (event.type === 'job.adopt' ? adopted(event) : {})),
+		readopt: assign(({context, event}) => (event.type === 'job.adopt' ? readopted(context, event) : {})),
 		prioritize: assign(({event}) => (event.type === 'job.priority' ? {priority: event.priority} : {})),
 		urge: assign(({event}) => (event.type === 'job.urgency' ? {urgency: event.urgency} : {})),
 		allocate: assign(({context, event}) => {
@@ -211,7 +243,7 @@ const chart = setup({
 			const part = context.ranks[rank];
 			if (part === undefined) return {};
 			const ranks = {...context.ranks, [rank]: accountReport(part, {seq, bootId, atMs, body})};
-			if (body.kind !== 'exception') return {ranks};
+			if (body.kind !== 'exception' || body.isRepeated === true) return {ranks};
 			const {exception: type, severity, note} = body;
 			return {ranks, complaints: [...context.complaints, {type, severity, note}]};
 		}),
@@ -238,15 +270,20 @@ const chart = setup({
 		}),
 		release: assign(({context, event}) => {
 			if (event.type !== 'job.release') return {};
+			const named = event.final ? null : Idset.parse(event.ranks);
 			const ranks = Object.fromEntries(
 				Object.entries(context.ranks).map(([rank, part]) => [
 					rank,
-					part.state === 'exited' ? {...part, released: true} : part,
+					part.state === 'exited' && (named === null || named.has(Number(rank)))
+						? {...part, released: true}
+						: part,
 				]),
 			);
 			return {ranks};
 		}),
 		free: assign(() => ({hasResources: false})),
+		evict: assign(({event}) => (event.type === 'job.evict' ? {evicted: event.note || 'evicted'} : {})),
+		requeue: assign(({context}) => requeued(context)),
 	},
 }).createMachine({
 	id: 'job',
@@ -284,6 +321,7 @@ const chart = setup({
 				'job.priority': {actions: ['prioritize', 'log']},
 				'job.urgency': {target: 'priority', actions: ['urge', 'log']},
 				'job.alloc': {guard: 'hasRanks', target: 'run', actions: ['allocate', 'log']},
+				'job.adopt': {guard: 'isLaterAttempt', target: 'run', actions: 'readopt'},
 				'job.exception': EXCEPTION,
 			},
 		},
@@ -292,6 +330,8 @@ const chart = setup({
 				...EVENT_OF_REPORT,
 				'job.start': {guard: 'allStarted', actions: ['start', 'log']},
 				'job.finish': {guard: 'isOver', target: 'cleanup', actions: ['finish', 'log']},
+				'job.release': {guard: 'isPartialRelease', actions: ['release', 'log']},
+				'job.evict': {target: 'cleanup', actions: 'evict'},
 				'job.exception': EXCEPTION,
 			},
 		},
@@ -299,9 +339,13 @@ const chart = setup({
 			on: {
 				...EVENT_OF_REPORT,
 				'job.finish': {guard: 'isOver', actions: ['finish', 'log']},
-				'job.release': {guard: 'isReleasable', actions: ['release', 'log']},
+				'job.release': [
+					{guard: 'isReleasable', actions: ['release', 'log']},
+					{guard: 'isPartialRelease', actions: ['release', 'log']},
+				],
 				'job.free': {guard: 'holdsNothing', actions: ['free', 'log']},
 				'job.clean': {guard: 'isFree', target: 'inactive', actions: 'log'},
+				'job.requeue': {guard: 'isRequeued', target: 'priority', actions: ['requeue', 'log']},
 				'job.exception': [{actions: ['blame', 'log']}],
 			},
 		},
@@ -324,6 +368,40 @@ const NEW_PART: RankPart = {
 
 function allExited({ranks}: JobContext): boolean {
 	return Object.values(ranks).every(part => part.state === 'exited');
+}
+
+function namedRanks({ranks}: JobContext, idset: string): (RankPart | undefined)[] {
+	return [...Idset.parse(idset)].map(rank => ranks[rank]);
+}
+
+/** Its attempt was given up, and nothing has ended the job since. */
+export function isToRunAgain({evicted, exception, finished}: JobContext): boolean {
+	return evicted !== undefined && evicted !== '' && exception === null && !finished;
+}
+
+/** The ranks whose share of R is still held: what was released is not. Empty when nothing is held. */
+export function heldRanksOf({hasResources, ranks}: JobContext): number[] {
+	if (!hasResources) return [];
+	return Object.entries(ranks)
+		.filter(([, part]) => !part.released)
+		.map(([rank]) => Number(rank));
+}
+
+/** As after its submission, but that it knows its past. */
+function requeued({attempt, R, past = []}: JobContext): Partial<JobContext> {
+	return {
+		R: null,
+		ranks: {},
+		started: false,
+		finished: false,
+		complaints: [],
+		waitStatus: null,
+		outcome: 'none',
+		outputs: [],
+		execEventlogs: {},
+		evicted: '',
+		past: R === null ? past : [...past, {attempt, R}].slice(-PAST_ATTEMPTS_MAX),
+	};
 }
 
 /** The ranks of R version 1 (RFC 20), spelled out. */
@@ -365,6 +443,16 @@ function adopted(fact: JobAdoptFact): Partial<JobContext> {
 	};
 }
 
+/** The allocation that was lost, and that it was found. */
+function readopted({events}: JobContext, {R, attempt, allocMs, atMs}: JobAdoptFact): Partial<JobContext> {
+	const ranks = Object.fromEntries(ranksOfR(R).map(rank => [String(rank), NEW_PART]));
+	const found: JobEvent[] = [
+		{name: 'alloc', atMs: allocMs, context: null},
+		{name: 'debug.adopt', atMs, context: {attempt}},
+	];
+	return {R, attempt, hasResources: true, ranks, events: [...events, ...found]};
+}
+
 /** A fact as an entry of the user's eventlog. */
 function jobEventOf(fact: JobFact): JobEvent {
 	const name = fact.type.slice('job.'.length);
@@ -387,6 +475,8 @@ function jobEventOf(fact: JobFact): JobEvent {
 			return entry(fact.status === null ? {outcome: 'unknown'} : {status: fact.status});
 		case 'job.release':
 			return entry({ranks: fact.ranks, final: fact.final});
+		case 'job.requeue':
+			return entry({attempt: fact.attempt});
 		case 'job.validate':
 		case 'job.depend':
 		case 'job.alloc':
@@ -398,6 +488,7 @@ function jobEventOf(fact: JobFact): JobEvent {
 		case 'job.reattach':
 		case 'job.output':
 		case 'job.chunk':
+		case 'job.evict':
 			return entry(null);
 		default:
 			return fact satisfies never;

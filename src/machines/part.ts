@@ -27,6 +27,8 @@ export type PartFact =
 	| (PartFactBase & {readonly type: 'part.terminate'; readonly signum: number})
 	/** The root has made durable what was reported up to `seq`. */
 	| (PartFactBase & {readonly type: 'part.ack'; readonly seq: number})
+	/** The root has lost what it acknowledged: everything after `seq` is to be said again. */
+	| (PartFactBase & {readonly type: 'part.rewind'; readonly seq: number})
 	/** The root knows the end of the job: directory and cgroup may go. */
 	| (PartFactBase & {readonly type: 'part.forget'});
 
@@ -74,6 +76,8 @@ const chart = setup({
 		isOther: ({context, event}) => isNext(context, event, 'exception'),
 		isAck: ({context, event}) =>
 			event.type === 'part.ack' && event.seq > context.acked && event.seq <= lastSeqOf(context),
+		isRewind: ({context, event}) =>
+			event.type === 'part.rewind' && event.seq >= 0 && event.seq < context.acked,
 	},
 	actions: {
 		request: assign(({event: {id, attempt}}) => ({id, attempt})),
@@ -84,6 +88,7 @@ const chart = setup({
 		}),
 		terminate: assign(({event}) => (event.type === 'part.terminate' ? {signum: event.signum} : {})),
 		ack: assign(({event}) => (event.type === 'part.ack' ? {acked: event.seq} : {})),
+		rewind: assign(({event}) => (event.type === 'part.rewind' ? {acked: event.seq} : {})),
 		keep: assign(() => ({})),
 	},
 }).createMachine({
@@ -97,6 +102,7 @@ const chart = setup({
 				'part.report': REPORT,
 				'part.terminate': {actions: 'terminate'},
 				'part.ack': {guard: 'isAck', actions: 'ack'},
+				'part.rewind': {guard: 'isRewind', actions: 'rewind'},
 				'part.forget': {target: 'forgotten', actions: 'keep'},
 			},
 		},
@@ -105,12 +111,14 @@ const chart = setup({
 				'part.report': REPORT,
 				'part.terminate': {actions: 'terminate'},
 				'part.ack': {guard: 'isAck', actions: 'ack'},
+				'part.rewind': {guard: 'isRewind', actions: 'rewind'},
 				'part.forget': {target: 'forgotten', actions: 'keep'},
 			},
 		},
 		exited: {
 			on: {
 				'part.ack': {guard: 'isAck', actions: 'ack'},
+				'part.rewind': {guard: 'isRewind', actions: 'rewind'},
 				'part.forget': {target: 'forgotten', actions: 'keep'},
 			},
 		},

@@ -54,7 +54,7 @@ const jobFacts: FactTable<JobFact, 'id'> = {
 		},
 	},
 	'job.adopt': {
-		says: 'A job that this log does not know was found running on a node, and is registered again from its directory.',
+		says: 'A job that this log does not know, or not as allocated, was found running on a node, and is registered again from its directory.',
 		fields: {
 			userid: 'who submitted it',
 			urgency: 'as it was',
@@ -108,8 +108,16 @@ const jobFacts: FactTable<JobFact, 'id'> = {
 		fields: {status: 'the raw wait status of the task that decided, or null: unknown'},
 	},
 	'job.release': {
-		says: 'The parts have let go of their resources.',
+		says: 'These ranks have let go of their resources.',
 		fields: {ranks: 'idset', final: 'no other release follows'},
+	},
+	'job.evict': {
+		says: 'Its node is lost, and it asks to run again: this attempt ends, and that is no end of the job.',
+		fields: {note: 'why'},
+	},
+	'job.requeue': {
+		says: 'Nothing of the attempt is left, and the next one may begin.',
+		fields: {attempt: 'the one that was given up'},
 	},
 	'job.free': {says: "The scheduler has the job's resources back.", fields: {}},
 	'job.clean': {says: 'Nothing of the job is left to do.', fields: {}},
@@ -144,6 +152,10 @@ const partFacts: FactTable<PartFact, 'id' | 'attempt'> = {
 	'part.ack': {
 		says: 'The root has made durable what was reported.',
 		fields: {seq: 'up to this report'},
+	},
+	'part.rewind': {
+		says: 'The root has lost what it acknowledged: what was reported is to be said again.',
+		fields: {seq: 'from after this report on'},
 	},
 	'part.forget': {says: 'The root knows the end of the job: directory and cgroup may go.', fields: {}},
 };
@@ -244,7 +256,7 @@ const brokerFacts: FactTable<BrokerFact, never> = {
 
 export const jobWords: MachineWords = {
 	title: 'The job machine',
-	text: "A job as the root's job manager sees it. States and events are those of RFC 21; `job.adopt`, `job.report`, `job.reattach`, `job.output` and `job.chunk` are Coppice's own.",
+	text: "A job as the root's job manager sees it. States and events are those of RFC 21; `job.adopt`, `job.report`, `job.reattach`, `job.output`, `job.chunk`, `job.evict` and `job.requeue` are Coppice's own.",
 	common: '`id`, the job',
 	states: {
 		none: 'There is no such job yet.',
@@ -262,12 +274,15 @@ export const jobWords: MachineWords = {
 		isFatal: 'the severity is 0',
 		hasRanks: 'there is at least one rank',
 		isAdoptable: 'the attempt is 1 or more, and R names a rank',
+		isLaterAttempt: 'the attempt is later than the last one known, and R names a rank',
 		isNewReport: 'the rank has a part that has not exited, and has not said this before',
 		isStarted: "the rank's part is started",
 		isOfRank: 'the rank has a part',
 		allStarted: 'every part has a start time, and the job has not started before',
 		isOver: 'the job has started, has not finished before, and every part has exited',
 		isReleasable: 'every part has exited',
+		isPartialRelease: 'it is not the final one, and each of its ranks has exited and was not released',
+		isRequeued: 'it was evicted, has not ended otherwise, nothing is held, and every part has exited',
 		isFree: 'nothing is held, and every part has exited',
 		holdsNothing: 'resources are held, and every part has exited',
 	},
@@ -276,6 +291,7 @@ export const jobWords: MachineWords = {
 		log: "adds the entry to the user's eventlog",
 		submit: 'takes over what was submitted',
 		adopt: 'takes over what was found, with the events that the lost log must have had',
+		readopt: 'takes over the allocation that was lost',
 		prioritize: 'sets the priority',
 		urge: 'sets the urgency',
 		allocate: 'sets R, counts the attempt, and gives each rank a new part',
@@ -286,23 +302,33 @@ export const jobWords: MachineWords = {
 		finish:
 			'takes the end of the task that decides: the highest exit code; one unknown end makes all unknown',
 		blame: 'the first exception of severity 0 is the root cause, and stays it',
-		release: 'marks the parts released',
+		release: 'marks the parts of these ranks released',
+		evict: 'notes why',
+		requeue: 'puts the attempt into the past; what belongs to it alone is as before the first allocation',
 		free: 'the job holds nothing any more',
 	},
 	effects: {
 		new: {advance: '`job.validate`'},
 		depend: {advance: '`job.depend`'},
 		priority: {advance: '`job.priority`'},
-		sched: {alloc: 'stand in the queue, unless held'},
+		sched: {
+			alloc: 'stand in the queue, unless held',
+			forget: 'on each rank of an attempt that was given up',
+		},
 		run: {
 			advance: '`job.start`, `job.finish`, or the exception that a rank asked for',
 			start: 'on each rank whose part is requested',
+			release: 'while others go on, of the ranks whose part has exited',
+			forget: 'on each rank of an attempt that was given up',
 		},
 		cleanup: {
-			advance: 'the exception that a rank asked for, `job.finish`, `job.release`, `job.free`, `job.clean`',
+			advance:
+				'the exception that a rank asked for, `job.finish`, `job.release`, `job.free`, then `job.requeue` or `job.clean`',
 			kill: 'on each rank whose part has not exited: SIGALRM after a timeout, else SIGTERM',
+			release: 'while others go on, of the ranks whose part has exited',
+			forget: 'on each rank of an attempt that was given up',
 		},
-		inactive: {forget: 'on each rank that had a part'},
+		inactive: {forget: 'on each rank that had a part, in whichever attempt'},
 	},
 };
 
@@ -323,12 +349,14 @@ export const partWords: MachineWords = {
 		isEnd: 'a new report, that the part exited',
 		isOther: 'a new report of an exception',
 		isAck: 'a report after those that were acknowledged before, and one that was made',
+		isRewind: 'before the last report that was acknowledged',
 	},
 	actions: {
 		request: 'takes the name of the part',
 		report: 'keeps the report',
 		terminate: 'notes the signal',
 		ack: 'notes how far the root has it',
+		rewind: 'notes how far the root has it now',
 		keep: 'changes nothing of its own',
 	},
 	effects: {

@@ -58,9 +58,16 @@ const logs: fc.Arbitrary<readonly AnyFact[]> = fc
 
 /** The first facts of jobs in ascending order of ids: ids never go back. */
 function inOrderOfIds(facts: readonly AnyFact[]): AnyFact[] {
-	const isFirst = ({type}: AnyFact) => type === 'job.submit' || type === 'job.adopt';
-	const firsts = facts.filter(isFirst).sort((a, b) => ((a as JobFact).id < (b as JobFact).id ? -1 : 1));
-	return [...firsts, ...facts.filter(fact => !isFirst(fact))];
+	const firsts = new Map<bigint, JobFact>();
+	for (const fact of facts) {
+		const isBirth = fact.type === 'job.submit' || fact.type === 'job.adopt';
+		if (isBirth && !firsts.has(fact.id)) firsts.set(fact.id, fact);
+	}
+	const births = new Set<AnyFact>(firsts.values());
+	return [
+		...[...firsts.values()].sort((a, b) => (a.id < b.id ? -1 : 1)),
+		...facts.filter(fact => !births.has(fact)),
+	];
 }
 
 function stateAfter(facts: Iterable<AnyFact>, state = new DurableState()): DurableState {

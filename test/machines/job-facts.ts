@@ -18,7 +18,9 @@ export function jobPool({context}: JobSnapshot, id = JOB_ID): JobFact[] {
 	const base = {id, atMs};
 	return [
 		...[null, `request-${id}`].map(requestId => submitFact(base, requestId)),
-		...[0, 1, 2].map(attempt => adoptFact(base, attempt)),
+		...(context.events.length % 3 === 1 ? [] : [0, 1, 2, context.attempt + 1]).map(attempt =>
+			adoptFact(base, attempt),
+		),
 		...(['job.validate', 'job.depend', 'job.start', 'job.free', 'job.clean'] as const).map(type => ({
 			...base,
 			type,
@@ -34,6 +36,17 @@ export function jobPool({context}: JobSnapshot, id = JOB_ID): JobFact[] {
 			...reportFacts({...base, rank}, context),
 		]),
 		{...base, type: 'job.release', ranks: '0-1', final: true},
+		...['0', '1', '0-1', '9', ''].map(ranks => ({
+			...base,
+			type: 'job.release' as const,
+			ranks,
+			final: false,
+		})),
+		// Offered now and then only, or few walks would see the end of an attempt.
+		...(context.events.length % 3 === 0
+			? [{...base, type: 'job.evict' as const, note: 'a node is lost'}]
+			: []),
+		{...base, type: 'job.requeue', attempt: context.attempt},
 		...['cancel', 'timeout', 'exec'].flatMap(exception =>
 			[0, 1, 7].map(severity => exceptionFact(base, exception, severity)),
 		),
@@ -51,6 +64,7 @@ export const EXTERNAL_JOB_FACTS: ReadonlySet<JobFact['type']> = new Set([
 	'job.output',
 	'job.chunk',
 	'job.exception',
+	'job.evict',
 ]);
 
 export const jobRules: WalkRules<JobContext, JobFact> = {machine: jobMachine, poolOf: jobPool};
@@ -157,6 +171,7 @@ function reportBodies(
 		{kind: 'exception', exception: 'timeout', severity: 0, note: 'time limit'},
 		{kind: 'exception', exception: 'supervisor-lost', severity: 1, note: `rank ${rank}`},
 		{kind: 'exception', exception: 'exec', severity: 1, note: `task of ${rank}`},
+		{kind: 'exception', exception: 'timeout', severity: 0, note: 'time limit', isRepeated: true},
 		{kind: 'lost', note: 'no trace', endMs: atMs},
 	];
 }

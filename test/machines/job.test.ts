@@ -8,7 +8,14 @@ import test from 'ava';
 import fc from 'fast-check';
 import {resultOf} from '../../src/machines/archive-row.ts';
 import {effectsOfJob} from '../../src/machines/effects.ts';
-import {jobMachine, type JobContext, type JobFact, type JobSnapshot} from '../../src/machines/job.ts';
+import {Idset} from '../../src/formats/idset.ts';
+import {
+	heldRanksOf,
+	jobMachine,
+	type JobContext,
+	type JobFact,
+	type JobSnapshot,
+} from '../../src/machines/job.ts';
 import {returnCodeOf} from '../../src/machines/job-report.ts';
 import {
 	advanceFactOf,
@@ -61,9 +68,15 @@ test('replaying any prefix of a walk gives the live job and the same effects', t
 test('resources are held from the allocation to free, and at no other time', t => {
 	eachStep(t, (job, before) => {
 		const types = before.map(({type}) => type);
-		const taken = types.some(type => type === 'job.alloc' || type === 'job.adopt');
-		assert.equal(job.context.hasResources, taken && !types.includes('job.free'));
+		const since = types.slice(types.lastIndexOf('job.requeue') + 1);
+		const taken = since.some(type => type === 'job.alloc' || type === 'job.adopt');
+		assert.equal(job.context.hasResources, taken && !since.includes('job.free'));
 		assert.equal(job.context.R !== null, taken);
+		const held = heldRanksOf(job.context);
+		if (!job.context.hasResources) assert.deepEqual(held, []);
+		for (const [rank, {state}] of Object.entries(job.context.ranks)) {
+			if (job.context.hasResources && state !== 'exited') assert.ok(held.includes(Number(rank)));
+		}
 	});
 });
 
@@ -119,7 +132,9 @@ test('what is known of a part never shrinks', t => {
 	fc.assert(
 		fc.property(jobWalks, ({snapshots}) => {
 			for (const [index, job] of snapshots.entries()) {
-				for (const [rank, before] of Object.entries(snapshots[index - 1]?.context.ranks ?? {})) {
+				const isOther = snapshots[index - 1]?.context.past?.length !== job.context.past?.length;
+				const known = isOther ? {} : (snapshots[index - 1]?.context.ranks ?? {});
+				for (const [rank, before] of Object.entries(known)) {
 					const part = job.context.ranks[rank];
 					assert.ok(part);
 					assert.ok(order[part.state] >= order[before.state]);
@@ -149,7 +164,8 @@ test('times of parts are finite, also when a report names no task', t => {
 
 test('an unknown end of any started task gives an unknown outcome, never a number and never success', t => {
 	const outcomes = new Set<string>();
-	eachStep(t, job => {
+	const walks = fc.oneof(jobWalks, ruledJobWalks);
+	const claim = (job: JobSnapshot) => {
 		const {finished, outcome, waitStatus} = job.context;
 		outcomes.add(outcome);
 		if (!finished) {
@@ -169,19 +185,59 @@ test('an unknown end of any started task gives an unknown outcome, never a numbe
 		assert.ok(statuses.includes(waitStatus));
 		assert.equal(returnCodeOf(waitStatus!), Math.max(...codes));
 		assert.equal(outcome, (waitStatus! & 0x7f) === 0 ? 'exited' : 'signaled');
-	});
+	};
+	eachStep(t, claim, {walks});
 	t.deepEqual([...outcomes].sort(), ['exited', 'none', 'signaled', 'unknown']);
 });
 
-test('an attempt is counted by its allocation, or is the one that was found', t => {
+test('an attempt is counted by its allocation, or is the one that was found; it never goes back', t => {
 	const attempts = new Set<number>();
 	eachStep(t, (job, before) => {
-		const adopt = before.find(({type}) => type === 'job.adopt');
-		const allocs = before.filter(({type}) => type === 'job.alloc').length;
-		assert.equal(job.context.attempt, adopt?.type === 'job.adopt' ? adopt.attempt : allocs);
-		attempts.add(job.context.attempt);
+		let attempt = 0;
+		for (const fact of before) {
+			if (fact.type === 'job.alloc') attempt += 1;
+			if (fact.type !== 'job.adopt') continue;
+			assert.ok(fact.attempt > attempt);
+			({attempt} = fact);
+		}
+		assert.equal(job.context.attempt, attempt);
+		attempts.add(attempt);
 	});
-	t.deepEqual([...attempts].sort(), [0, 1, 2]);
+	for (const attempt of [0, 1, 2]) t.true(attempts.has(attempt), `no walk came to attempt ${attempt}`);
+});
+
+test('a job that is evicted runs again with nothing of its attempt but the memory of it, unless it was ended', t => {
+	let requeues = 0;
+	let ended = 0;
+	eachStep(
+		t,
+		(job, before) => {
+			if (advanceFactOf(job) !== null) return;
+			const requeued = before.filter(({type}) => type === 'job.requeue').length;
+			assert.deepEqual((job.context.past ?? []).length, requeued);
+			const evicted = before.findLastIndex(({type}) => type === 'job.evict');
+			if (evicted === -1) return;
+			const after = before.slice(evicted);
+			const fatal = after.some(fact => fact.type === 'job.exception' && fact.severity === 0);
+			if (job.value === 'inactive') {
+				assert.ok(fatal, 'only an exception ends it');
+				ended += 1;
+			}
+			if (job.value !== 'sched' || fatal) return;
+			requeues += 1;
+			assert.deepEqual(job.context.ranks, {});
+			assert.equal(job.context.R, null);
+			assert.deepEqual([job.context.started, job.context.finished], [false, false]);
+			const forgotten = effectsOfJob(job).filter(({kind}) => kind === 'forget');
+			assert.ok(forgotten.length > 0, 'what is left of the attempt may go');
+			for (const effect of forgotten) {
+				assert.ok('attempt' in effect && effect.attempt <= job.context.attempt);
+			}
+		},
+		{walks: ruledJobWalks, states: RESTING},
+	);
+	t.true(requeues > 10);
+	t.true(ended > 5);
 });
 
 test('a job without ranks is never taken for one that runs', t => {
@@ -199,7 +255,6 @@ test('start needs every part to have started, finish every part to have exited, 
 		const expected: Record<string, boolean> = {
 			'job.start': job.value === 'run' && !started && parts.every(({startedMs}) => startedMs !== null),
 			'job.finish': ['run', 'cleanup'].includes(job.value) && started && !finished && gone,
-			'job.release': job.value === 'cleanup' && gone,
 			'job.free': job.value === 'cleanup' && hasResources && gone,
 			'job.clean': job.value === 'cleanup' && !hasResources && gone,
 			'job.validate': job.value === 'new',
@@ -208,8 +263,17 @@ test('start needs every part to have started, finish every part to have exited, 
 			'job.urgency': ['depend', 'priority', 'sched'].includes(job.value),
 			'job.submit': job.value === 'none',
 			'job.exception': job.value !== 'none' && job.value !== 'inactive',
+			'job.evict': job.value === 'run',
 		};
 		for (const fact of jobPool(job)) {
+			if (fact.type === 'job.release') {
+				const named = [...Idset.parse(fact.ranks)].map(rank => job.context.ranks[rank]);
+				const isPartial =
+					!fact.final && named.length > 0 && named.every(part => part?.state === 'exited' && !part.released);
+				const isFinal = job.value === 'cleanup' && gone;
+				const expected = isFinal || (isPartial && ['run', 'cleanup'].includes(job.value));
+				assert.equal(jobMachine.accepts(job, fact), expected);
+			}
 			if (fact.type in expected) assert.equal(jobMachine.accepts(job, fact), expected[fact.type], fact.type);
 		}
 	});
@@ -249,9 +313,9 @@ test('a ruled job rests where an effect, a rank or a person has the next word', 
 	);
 });
 
+const RUN = '((urgency )?priority )*((alloc )?(debug\\.adopt )?(start )?(finish )?(release free )?)';
 const LOG = new RegExp(
-	'^(submit validate depend priority |submit validate depend priority alloc debug\\.adopt )' +
-		'((urgency )?priority )*(alloc )?(start )?(finish )?(release free )?(clean )?$',
+	`^(submit validate depend priority |submit validate depend priority alloc debug\\.adopt )(${RUN}requeue )*${RUN}(clean )?$`,
 );
 
 test('the log of a ruled job has the shape of RFC 21', t => {
@@ -263,13 +327,14 @@ test('the log of a ruled job has the shape of RFC 21', t => {
 			const names = namesOf(job).filter(name => name !== 'exception');
 			const shape = names.map(name => `${name} `).join('');
 			assert.match(shape, LOG);
-			assert.equal(names.includes('start'), job.context.started);
-			assert.equal(names.includes('finish'), job.context.finished);
+			const since = names.slice(names.lastIndexOf('requeue') + 1);
+			assert.equal(since.includes('start'), job.context.started);
+			assert.equal(since.includes('finish'), job.context.finished);
 			if (job.value === 'inactive') {
 				assert.equal(names.at(-1), 'clean');
-				assert.equal(names.includes('finish'), names.includes('start'), 'finish belongs to start');
-				assert.equal(names.includes('free'), job.context.attempt > 0);
-				if (names.includes('alloc')) shapes.add(names.includes('start') ? 'ran' : 'cancelled before start');
+				assert.equal(since.includes('finish'), since.includes('start'), 'finish belongs to start');
+				assert.equal(since.includes('free'), since.includes('alloc'));
+				if (names.includes('alloc')) shapes.add(since.includes('start') ? 'ran' : 'cancelled before start');
 				else shapes.add('cancelled before alloc');
 			}
 		},
@@ -287,6 +352,7 @@ test('what a rank complained of becomes an exception of the same kind and severi
 			assert.deepEqual(job.context.complaints, []);
 			for (const fact of before) {
 				if (fact.type !== 'job.report' || fact.body.kind !== 'exception') continue;
+				if (fact.body.isRepeated === true) continue;
 				const {exception, severity, note} = fact.body;
 				severities.add(severity);
 				const said = job.context.events.some(

@@ -33,6 +33,7 @@ export function partPool({context}: PartSnapshot, key = PART): PartFact[] {
 			type: 'part.ack' as const,
 			seq,
 		})),
+		...[-1, 0, acked].map(seq => ({...base, type: 'part.rewind' as const, seq})),
 		{...base, type: 'part.forget'},
 	];
 }
