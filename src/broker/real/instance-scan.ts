@@ -48,10 +48,11 @@ export async function scanKnown({statedir, jobdir, rundirs, warn}: ScanOptions):
 	const ranks: RankRecord[] = [];
 	for (const each of jobdirs) ranks.push(...(await rankRecords(each, warn)));
 	const infos = new Map<string, {info: InstanceInfo; log: 'new' | 'made'}>();
-	for (const record of ranks) {
+	// The root's record is the newest, and the one that is about this directory; others stand in where it is missing.
+	for (const record of ranks.sort((a, b) => b.rank - a.rank)) {
 		if (record.statedir !== statedir) continue;
-		const before = infos.get(record.instance);
-		infos.set(record.instance, {info: infoOf(record), log: before?.log === 'made' ? 'made' : record.log});
+		const isMade = record.rank > 0 && infos.get(record.instance)?.log === 'made';
+		infos.set(record.instance, {info: infoOf(record), log: isMade ? 'made' : record.log});
 	}
 	for (const {info} of started) {
 		if (!infos.has(info.instance)) infos.set(info.instance, {info, log: 'new'});
@@ -85,15 +86,20 @@ export async function livingOf({instance, rundir, size}: InstanceInfo): Promise<
 /** The instance's parts that are alive, or have tasks without an exit record. */
 export async function unfinishedOf(info: InstanceInfo): Promise<UnfinishedPart[]> {
 	const unfinished: UnfinishedPart[] = [];
-	for (let rank = 0; rank < info.size; rank += 1) {
-		const site = {...info, rank};
-		for (const entry of await entriesOf(rankDir(site))) {
-			const key = entry.isDirectory() ? parsePartDir(entry.name) : undefined;
-			if (key === undefined) continue;
-			const directory = join(rankDir(site), entry.name);
-			const part = await examinePart(directory, {key, rank, cgroup: `${rankCgroup(site)}/${entry.name}`});
-			if (part !== null) unfinished.push(part);
-		}
+	for (let rank = 0; rank < info.size; rank += 1) unfinished.push(...(await unfinishedOfRank(info, rank)));
+	return unfinished;
+}
+
+/** As `unfinishedOf`, of one rank. */
+export async function unfinishedOfRank(info: InstanceInfo, rank: number): Promise<UnfinishedPart[]> {
+	const site = {...info, rank};
+	const unfinished: UnfinishedPart[] = [];
+	for (const entry of await entriesOf(rankDir(site))) {
+		const key = entry.isDirectory() ? parsePartDir(entry.name) : undefined;
+		if (key === undefined) continue;
+		const directory = join(rankDir(site), entry.name);
+		const part = await examinePart(directory, {key, rank, cgroup: `${rankCgroup(site)}/${entry.name}`});
+		if (part !== null) unfinished.push(part);
 	}
 	return unfinished;
 }
