@@ -11,8 +11,9 @@ import {UnixTransport} from '../../net/real/unix-transport.ts';
 import type {Transport} from '../../ports/transport.ts';
 import {LevelStoreDir} from '../../store/real/level-store-dir.ts';
 import {Broker} from '../broker.ts';
+import {isCluster} from '../bootstrap.ts';
 import type {BrokerConfig} from '../config.ts';
-import {localUri, rankHostname, rankStatedir, type InstanceInfo} from '../instance.ts';
+import {localUri, rankStatedir, type InstanceInfo} from '../instance.ts';
 import {overlayOptionsOf} from '../overlay-options.ts';
 import {shareOfCores} from '../resource-share.ts';
 import type {RunningBroker, StartBrokerOptions} from '../running-broker.ts';
@@ -38,13 +39,13 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 		ports: {clock, random, store: new LevelStoreDir(rankStatedir(info, rank)), transport, host},
 		instance: info.instance,
 		rank,
-		hostname: rankHostname(info, rank),
+		hostname: overlay.hosts[rank]!,
 		userid: process.getuid!(),
 		pid: process.pid,
 		version: packageVersion(),
 		localUri: localUri(info.rundir, rank),
 		create,
-		resources: resourcesOf(config.resource, {rank, info}),
+		resources: resourcesOf(config, {rank, size: info.size, host: overlay.hosts[rank]!}),
 		killTimeoutMs: config.exec.killTimeoutMs,
 		snapshotFacts: config.log.snapshotFacts,
 		retentionFacts: config.log.retentionFacts,
@@ -80,15 +81,17 @@ function treeAttributes(
 
 /** What this rank offers: as configured, else its share of the processors that this process may use. */
 function resourcesOf(
-	{cores, gpus, properties}: BrokerConfig['resource'],
-	{rank, info}: {readonly rank: number; readonly info: InstanceInfo},
+	config: BrokerConfig,
+	{rank, size, host}: {readonly rank: number; readonly size: number; readonly host: string},
 ): ResourceSet {
+	const {cores, gpus, properties} = config.resource;
 	const held = Object.entries(properties).filter(
 		([, ranks]) => ranks === null || Idset.parse(ranks).has(rank),
 	);
-	const share = {rank, size: info.size, count: availableParallelism()};
+	const place = isCluster(config) ? {rank: 0, size: 1} : {rank, size};
+	const share = {...place, count: availableParallelism()};
 	const resources = {
-		host: rankHostname(info, rank),
+		host,
 		cores: cores === null ? shareOfCores(share) : firstIds(cores),
 		gpus: firstIds(gpus ?? 0),
 	};
