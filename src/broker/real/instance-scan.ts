@@ -7,7 +7,7 @@ import {readdir, stat} from 'node:fs/promises';
 import {join} from 'node:path';
 import {asSystemError} from '../../formats/errno.ts';
 import {encodeJobid} from '../../formats/jobid.ts';
-import {decodeSpec, type StoredSpec} from '../../exec/launch-record.ts';
+import {decodePart, type StoredSpec} from '../../exec/launch-record.ts';
 import {parsePartDir, rankCgroup, rankDir} from '../../exec/part-paths.ts';
 import {isPopulated, pidsIn} from '../../exec/real/cgroup.ts';
 import {parseClaim, parseExit} from '../../exec/task-record.ts';
@@ -177,7 +177,7 @@ async function examinePart(
 	directory: string,
 	{key, rank, cgroup}: PartPlace,
 ): Promise<UnfinishedPart | null> {
-	const specPath = join(directory, 'spec.json');
+	const specPath = join(directory, 'part');
 	const text = await readSmallFile(specPath);
 	const spec = text === null ? null : readSpec(text, specPath);
 	const cgroups = [...new Set([cgroup, spec?.cgroup ?? cgroup])].filter(path => path.startsWith('/sys/'));
@@ -204,7 +204,7 @@ async function examinePart(
 
 function readSpec(text: string, path: string): StoredSpec | null {
 	try {
-		return decodeSpec(text, path);
+		return decodePart(text, path).spec;
 	} catch {
 		return null; // Damaged: the cgroup decides.
 	}
@@ -214,12 +214,9 @@ async function examineTask(
 	directory: string,
 	task: number,
 ): Promise<{readonly isOver: boolean; readonly startMs: number | null}> {
-	const [claimText, exitText] = await Promise.all([
-		readSmallFile(join(directory, `claim.${task}`)),
-		readSmallFile(join(directory, `exit.${task}`)),
-	]);
-	const claim = claimText === null ? null : parseClaim(claimText);
-	const isOver = claim?.kind === 'void' || (exitText !== null && parseExit(exitText) !== null);
+	const text = await readSmallFile(join(directory, `claim.${task}`));
+	const claim = text === null ? null : parseClaim(text);
+	const isOver = claim?.kind === 'void' || (text !== null && parseExit(text) !== null);
 	return {isOver, startMs: claim?.kind === 'claimed' ? (claim.task?.startMs ?? null) : null};
 }
 

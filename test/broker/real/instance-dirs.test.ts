@@ -7,7 +7,7 @@ import {randomUUID} from 'node:crypto';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
-import {encodeSpec} from '../../../src/exec/launch-record.ts';
+import {encodePart} from '../../../src/exec/launch-record.ts';
 import {daemonLockName, startRecordPath} from '../../../src/broker/daemon-protocol.ts';
 import {rankStatedir, type InstanceInfo} from '../../../src/broker/instance.ts';
 import {
@@ -69,9 +69,9 @@ async function makePart(
 		bootId: 'of another boot',
 		cgroup: `${cgroupBase}/coppice-${instance}.${rank}/job-1234567.1`,
 	};
-	await writeFile(join(directory, 'spec.json'), encodeSpec(spec));
-	await writeFile(join(directory, 'claim.0'), 'shim 99 1 x\ntask 100 2 1700000000000 3.5\n');
-	await writeFile(join(directory, 'exit.0'), exit);
+	await writeFile(join(directory, 'part'), encodePart(spec));
+	const claim = ['shim 99 1 x', 'task 100 2 1700000000000 3.5'].map(line => `${line.padEnd(127)}\n`).join('');
+	await writeFile(join(directory, 'claim.0'), `${claim}${exit}`);
 	return directory;
 }
 
