@@ -13,7 +13,7 @@ import {LevelStoreDir} from '../../store/real/level-store-dir.ts';
 import {Broker} from '../broker.ts';
 import {isCluster} from '../bootstrap.ts';
 import type {BrokerConfig} from '../config.ts';
-import {localUri, rankStatedir, type InstanceInfo} from '../instance.ts';
+import {localUri, rankStatedir} from '../instance.ts';
 import {overlayOptionsOf} from '../overlay-options.ts';
 import {shareOfCores} from '../resource-share.ts';
 import type {RunningBroker, StartBrokerOptions} from '../running-broker.ts';
