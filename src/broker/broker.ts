@@ -3,86 +3,45 @@
  * world goes through the ports it is given, so that the same broker runs in the simulator.
  */
 import {SystemError} from '../formats/errno.ts';
-import {ResourceSet} from '../formats/resource-set.ts';
+import {isDurable} from '../machines/durable-state.ts';
 import {ROLE_LOCAL, ROLE_OWNER} from '../net/message.ts';
 import type {RpcRequest} from '../net/rpc-request.ts';
+import {Overlay} from '../net/overlay/overlay.ts';
+import {ROOT} from '../net/overlay/topology.ts';
 import {RpcServer} from '../net/rpc-server.ts';
 import {ServiceRegistry} from '../net/service-registry.ts';
-import type {Clock} from '../ports/clock.ts';
-import type {ProcessHost} from '../ports/process-host.ts';
-import type {Random} from '../ports/random.ts';
-import type {StoreDir} from '../ports/store.ts';
-import type {Link, Listener, Transport} from '../ports/transport.ts';
-import {Archive} from '../services/archive.ts';
-import {Attributes} from '../services/broker-info/attributes.ts';
+import type {Listener} from '../ports/transport.ts';
 import {LogRing} from '../services/broker-info/log-ring.ts';
 import {endJobs} from '../services/broker-info/shutdown.ts';
 import {registerBrokerInfo} from '../services/broker-info/topics.ts';
 import type {Severity} from '../services/core.ts';
+import {fetchEvents, registerEvents} from '../services/event/topics.ts';
 import {registerEventLog} from '../services/event-log/topics.ts';
 import {Fields} from '../services/fields.ts';
 import {JobExec} from '../services/job-exec/job-exec.ts';
-import {JobInfo} from '../services/job-info/job-info.ts';
-import {registerJobInfo} from '../services/job-info/topics.ts';
-import {JobList} from '../services/job-list/job-list.ts';
-import {registerJobList} from '../services/job-list/topics.ts';
-import {JobManager} from '../services/job-manager/job-manager.ts';
-import {registerJobManager} from '../services/job-manager/topics.ts';
-import {LocalPeers} from '../services/peers.ts';
-import {ResourcePool} from '../services/resource/pool.ts';
-import {Scheduler} from '../services/scheduler/scheduler.ts';
+import type {JobManager} from '../services/job-manager/job-manager.ts';
+import {RoutedPeers} from '../services/routed-peers.ts';
 import {EventLog} from '../store/event-log.ts';
 import {BALLAST_BYTES} from '../store/open-log.ts';
+import {brokerAttributes} from './broker-attributes.ts';
+import type {BrokerEnd, BrokerOptions} from './broker-options.ts';
 import {LiveLog} from './live-log.ts';
 import {registerHealth} from './health.ts';
 import {trackRpcs} from './rpc-tracking.ts';
+import {Clients} from './clients.ts';
+import {Root} from './root.ts';
 import {Runtime} from './runtime.ts';
-
-export interface BrokerPorts {
-	readonly clock: Clock;
-	readonly random: Random;
-	readonly store: StoreDir;
-	readonly transport: Transport;
-	readonly host: ProcessHost;
-}
-
-export interface BrokerOptions {
-	readonly ports: BrokerPorts;
-	readonly instance: string;
-	readonly rank: number;
-	readonly hostname: string;
-	readonly userid: number;
-	readonly pid: number;
-	readonly version: string;
-	/** `local://` address of the socket for this rank's clients. */
-	readonly localUri: string;
-	/** Make a new log; false: one must be there. */
-	readonly create: boolean;
-	/** What this rank has, as R. */
-	readonly resources: ResourceSet;
-	readonly killTimeoutMs: number;
-	readonly snapshotFacts: number;
-	readonly retentionFacts: number;
-	/** The configuration as clients may see it. */
-	readonly config: object;
-	/** More attributes: paths, the daemon's pid. */
-	readonly attributes: Readonly<Record<string, string | number | null | (() => string | number | null)>>;
-	/** Each line of the broker's log. */
-	readonly write: (line: string, severity: Severity) => void;
-	/** Someone asked for the end of the instance: whoever restarts brokers must know before this one ends. */
-	readonly onShutdown: () => Promise<void>;
-}
-
-export interface BrokerEnd {
-	/** 0: shut down; 1: a panic, to be restarted. */
-	readonly exitCode: number;
-	readonly reason: string;
-}
 
 /** A panic flushes what it owes within this. */
 const PANIC_FLUSH_MS = 200;
 const SHUTDOWN_TIMEOUT_MS = 60_000;
 const SHUTDOWN_JOBS_SHARE = 0.8;
+/** What a broker leaves of its time to those below it, so that it can say which of them was late. */
+const SHUTDOWN_LEVEL_SHARE = 0.8;
+/** From the answer that all below have ended to the own end: the answer goes first. */
+const STOP_ANSWER_MS = 20;
+/** At least so long, those below may take to close their links. */
+const STOP_GRACE_MS = 500;
 /** From the last fact to the end of the process. */
 const STOP_TIMEOUT_MS = 8000;
 /** In safe mode for want of space: how often to look. */
@@ -93,6 +52,13 @@ const SPACE_POLL_MS = 1000;
  */
 const SPACE_BYTES_MIN = BALLAST_BYTES + 2 * 1024 * 1024;
 
+/** `broker.stop`, parent to child: the instance ends. */
+interface StopOrder {
+	readonly keepJobs: boolean;
+	/** For all at and below the child. */
+	readonly timeoutMs: number;
+}
+
 export class Broker {
 	readonly ended: Promise<BrokerEnd>;
 	readonly runtime: Runtime;
@@ -101,9 +67,12 @@ export class Broker {
 	readonly #registry = new ServiceRegistry();
 	readonly #server: RpcServer;
 	readonly #ring: LogRing;
-	readonly #manager: JobManager;
 	readonly #exec: JobExec;
-	readonly #links = new Set<Link>();
+	readonly #peers: RoutedPeers;
+	readonly #overlay: Overlay;
+	/** What only the root runs. */
+	readonly #root: Root | null;
+	readonly #clients: Clients;
 	#listener: Listener | null = null;
 	#end!: (end: BrokerEnd) => void;
 	#isEnding = false;
@@ -147,41 +116,73 @@ export class Broker {
 		});
 		log.onFatal = error => this.panic(`event log: ${error.toString()}`);
 		const core = this.runtime;
-		let scheduler: Scheduler | null = null;
-		const peers = new LocalPeers(core);
-		const archive = new Archive(log);
-		const pool = new ResourcePool(options.resources);
-		this.#manager = new JobManager({
-			core,
-			peers,
-			archive,
-			ghosts: {
-				hold: (id, R) => pool.hold(id, ResourceSet.parse(R)),
-				release: id => {
-					pool.release(id);
-					scheduler?.wake();
-				},
-			},
-		});
-		const settings = {rank, uri: options.localUri, killTimeoutMs: options.killTimeoutMs};
-		this.#exec = new JobExec({core, peers, host, settings, onReconciled: () => this.#reconciled(scheduler)});
+		const owner = {userid: options.userid, rolemask: ROLE_OWNER | ROLE_LOCAL};
 		this.#server = new RpcServer({
 			registry: this.#registry,
 			clock,
 			name: `rank ${rank}`,
-			owner: {userid: options.userid, rolemask: ROLE_OWNER | ROLE_LOCAL},
+			owner,
 			leave: run => core.leave(run),
 			onHandlerError: (error, topic) => {
 				report('err', `${topic}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
 			},
 			...trackRpcs(core),
 		});
-		this.#register(archive, pool, peers);
-		this.#startServices = () => (scheduler = new Scheduler(core, pool));
+		this.#overlay = this.#makeOverlay();
+		const {router} = this.#overlay;
+		this.#peers = new RoutedPeers({
+			core,
+			topology: options.overlay.topology,
+			registry: this.#registry,
+			owner: {...owner, rolemask: ROLE_OWNER},
+			send: (request, origin) => router.route(request, origin, () => undefined),
+		});
+		this.#clients = new Clients({server: this.#server, router, owner});
+		const settings = {rank, uri: options.localUri, killTimeoutMs: options.killTimeoutMs};
+		const parts = {core, peers: this.#peers, registry: this.#registry};
+		this.#root =
+			rank === ROOT
+				? new Root({...parts, log, membership: this.#overlay, resources: options.resources})
+				: null;
+		this.#exec = new JobExec({...parts, host, settings, onReconciled: () => this.#reconciled()});
+		this.#register();
 	}
 
-	/** Made after the replay, since it derives what is held from the state. */
-	readonly #startServices: () => Scheduler;
+	#makeOverlay(): Overlay {
+		const {ports, rank, overlay, instance, pid, version} = this.#options;
+		const {runtime, log} = this;
+		return new Overlay({
+			rank,
+			options: overlay,
+			ports,
+			registry: this.#registry,
+			server: this.#server,
+			post: fact => {
+				if (runtime.refusal === null || !isDurable(fact)) runtime.post(fact);
+			},
+			leave: run => runtime.leave(run),
+			log: (severity, text) => this.#ring.add(severity, text),
+			identity: () => {
+				const {uuid, epoch, bootId} = runtime.state.broker.context;
+				return {
+					instance,
+					version,
+					pid,
+					uuid,
+					bootCount: epoch,
+					bootId,
+					logId: log.logId,
+					headSeq: log.durableSeq,
+				};
+			},
+			peerOf: peer => runtime.state.peers.get(peer),
+			panic: reason => this.panic(reason),
+			fetchEvents: async after => fetchEvents(this.#peers, after),
+			onJoined: () => {
+				if (log.mode === 'normal') this.#exec.reconcile();
+			},
+		});
+	}
 
 	/** A clean end that leaves running jobs as they are: the next start goes on with them. */
 	async terminate(reason: string): Promise<void> {
@@ -195,9 +196,13 @@ export class Broker {
 		this.#ring.add('crit', `panic: ${reason}`);
 		const end = () => this.#end({exitCode: 1, reason});
 		this.#options.ports.clock.setTimer(PANIC_FLUSH_MS, end);
-		this.#server.failAll(
-			new SystemError('ECONNRESET', `the broker of rank ${this.#options.rank} panicked: ${reason}`),
+		const failure = new SystemError(
+			'ECONNRESET',
+			`the broker of rank ${this.#options.rank} panicked: ${reason}`,
 		);
+		this.#server.failAll(failure);
+		this.#overlay.close(failure, failure);
+		this.#clients.close();
 		void Promise.allSettled([
 			this.#listener?.close(),
 			this.#options.ports.host.close({stop: false}),
@@ -245,22 +250,13 @@ export class Broker {
 				`${setAside} job(s) did not fit their log and are in lost+found: see 'log lost+found'`,
 			);
 		}
-		this.#startServices();
-		this.#listener = await ports.transport.listen(localUri, link => this.#accept(link));
-		if (log.mode === 'safe') return;
-		runtime.goLive();
-		this.#exec.reconcile();
-		this.#verifyOlder();
-	}
-
-	#accept(link: Link): void {
-		if (this.#server.accept(link) === null) return;
-		const {onEnd} = link;
-		this.#links.add(link);
-		link.onEnd = end => {
-			this.#links.delete(link);
-			onEnd(end);
-		};
+		this.#root?.start();
+		this.#listener = await ports.transport.listen(localUri, link => this.#clients.accept(link));
+		if (log.mode !== 'safe') {
+			runtime.goLive();
+			this.#verifyOlder();
+		}
+		await this.#overlay.open();
 	}
 
 	/** The HEAD file also remembers the highest job id, so that a lost tail can't have it given again. */
@@ -315,22 +311,19 @@ export class Broker {
 		);
 	}
 
-	#reconciled(scheduler: Scheduler | null): void {
+	#reconciled(): void {
 		if (this.#isEnding) return;
 		if (this.runtime.state.broker.value === 'recovering') {
 			this.runtime.post({type: 'broker.reconcile'});
 			const running = [...this.runtime.state.jobs.values()].filter(({value}) => value === 'run').length;
 			this.#ring.add('info', `rank ${this.#options.rank} is reconciled: ${running} running job(s)`);
 		}
-		scheduler?.wake();
+		this.#root?.wake();
 	}
 
-	#register(archive: Archive, pool: ResourcePool, peers: LocalPeers): void {
+	#register(): void {
 		const {runtime: core} = this;
 		const registry = this.#registry;
-		registerJobManager({core, registry, manager: this.#manager, archive});
-		registerJobList(registry, new JobList(core, archive));
-		registerJobInfo(registry, new JobInfo({core, peers, archive}));
 		registerEventLog(
 			registry,
 			new LiveLog({
@@ -348,7 +341,12 @@ export class Broker {
 			exec: this.#exec,
 			options: this.#options,
 		});
-		registry.register('shutdown.start', request => this.#shutdown(request), {streaming: 'always'});
+		if (this.#root !== null) {
+			const {manager} = this.#root;
+			registry.register('shutdown.start', request => this.#shutdown(request, manager), {streaming: 'always'});
+		}
+		this.#peers.handle('broker.stop', (order: StopOrder) => this.#stopBelow(order));
+		registerEvents({registry, peers: this.#peers, events: this.#overlay.events, isRoot: this.#root !== null});
 		registry.register('broker.ping', request => {
 			request.respond({
 				...(request.payload as object | undefined),
@@ -361,43 +359,14 @@ export class Broker {
 		registerBrokerInfo({
 			core,
 			registry,
-			attributes: this.#attributes(),
+			attributes: brokerAttributes(this.#options, this),
 			ring: this.#ring,
-			pool,
+			pool: this.#root?.pool ?? null,
 			config: this.#options.config,
 		});
 	}
 
-	#attributes(): Attributes {
-		const {rank, instance, hostname, userid, pid, version, localUri, ports} = this.#options;
-		const attributes = new Attributes();
-		const hostAttribute = (name: 'shellPid' | 'launcherPid' | 'jobCgroup' | 'tracking') => () =>
-			ports.host.attributes()[name] === '' ? null : ports.host.attributes()[name];
-		attributes.add({
-			rank,
-			size: this.#options.resources.nodeCount,
-			'instance-id': instance,
-			'instance-level': 0,
-			hostname,
-			hostlist: hostname,
-			version,
-			statedir: ports.store.path,
-			'local-uri': localUri,
-			'security.owner': userid,
-			'broker.pid': pid,
-			'broker.boot-count': () => this.runtime.state.broker.context.epoch,
-			'broker.starttime': () => this.runtime.state.broker.context.startMs / 1000,
-			'broker.mode': this.log.mode,
-			'process-tracking': hostAttribute('tracking'),
-			'job-cgroup': hostAttribute('jobCgroup'),
-			'shell.pid': hostAttribute('shellPid'),
-			'launcher.pid': hostAttribute('launcherPid'),
-			...this.#options.attributes,
-		});
-		return attributes;
-	}
-
-	async #shutdown(request: RpcRequest): Promise<void> {
+	async #shutdown(request: RpcRequest, manager: JobManager): Promise<void> {
 		const fields = new Fields(request);
 		const keepJobs = fields.flag('keep_jobs');
 		const timeoutMs = fields.number('timeout', SHUTDOWN_TIMEOUT_MS / 1000) * 1000;
@@ -408,10 +377,34 @@ export class Broker {
 		await this.#options.onShutdown();
 		// What is left of the time is for the phases after this one, so that this one can say who was late.
 		const jobsMs = timeoutMs * SHUTDOWN_JOBS_SHARE;
-		await endJobs({core: this.runtime, manager: this.#manager, keepJobs, timeoutMs: jobsMs, say});
+		await endJobs({core: this.runtime, manager, keepJobs, timeoutMs: jobsMs, say});
+		await this.#stopChildren({keepJobs, timeoutMs: timeoutMs - jobsMs}, say);
 		say(`rank ${this.#options.rank} stops`);
 		if (request.isOpen) request.end();
 		await this.#stop({exitCode: 0, reason: 'shutdown'}, {stopHost: !keepJobs});
+	}
+
+	/** Ends the brokers below this one, leaves first, and names who is late. */
+	async #stopChildren({keepJobs, timeoutMs}: StopOrder, say: (line: string) => void): Promise<void> {
+		const {topology, hosts} = this.#options.overlay;
+		const children = topology.childrenOf(this.#options.rank).filter(rank => this.#overlay.isOnline(rank));
+		if (children.length === 0) return;
+		const order: StopOrder = {keepJobs, timeoutMs: timeoutMs * SHUTDOWN_LEVEL_SHARE};
+		const answers = await this.#peers.requestAll(children, 'broker.stop', order, {timeoutMs});
+		for (const [rank, {error}] of answers) {
+			if (error !== null) say(`rank ${rank} (${hosts[rank]}) does not stop: ${error.toString()}`);
+		}
+		await this.#overlay.goneBelow(Math.max(STOP_GRACE_MS, timeoutMs - order.timeoutMs));
+	}
+
+	/** The parent says that the instance ends. Answered when all below have ended; then this broker ends. */
+	async #stopBelow(order: StopOrder): Promise<void> {
+		if (this.runtime.refusal === null) this.runtime.post({type: 'broker.shutdown', keepJobs: order.keepJobs});
+		await this.#options.onShutdown();
+		await this.#stopChildren(order, line => this.#ring.add('info', `shutdown: ${line}`));
+		this.#options.ports.clock.setTimer(STOP_ANSWER_MS, () => {
+			void this.#stop({exitCode: 0, reason: 'shutdown'}, {stopHost: !order.keepJobs});
+		});
 	}
 
 	async #stop(end: BrokerEnd, {stopHost}: {readonly stopHost: boolean}): Promise<void> {
@@ -426,8 +419,10 @@ export class Broker {
 		this.#options.ports.clock.setTimer(STOP_TIMEOUT_MS, () => this.#end(end));
 		await log.flush(STOP_TIMEOUT_MS).catch((error: unknown) => this.#ring.add('err', String(error)));
 		await Promise.allSettled([this.#options.ports.host.close({stop: stopHost}), this.#listener?.close()]);
-		this.#server.failAll(new SystemError('ECONNRESET', `the broker of rank ${this.#options.rank} has ended`));
-		for (const link of this.#links) link.close();
+		const failure = new SystemError('ECONNRESET', `the broker of rank ${this.#options.rank} has ended`);
+		this.#server.failAll(failure);
+		this.#overlay.close(null, failure);
+		this.#clients.close();
 		await log.close();
 		this.#end(end);
 	}

@@ -46,5 +46,7 @@ function isTracked({noresponse, topic}: RpcRequest): boolean {
 
 /** Unique among the open RPCs of a boot: the link, who on it, and the matchtag. */
 function keyOf({sender, matchtag, message}: RpcRequest): string {
-	return message.route.length === 0 ? `${sender}:${matchtag}` : `${sender}:${message.route[0]}:${matchtag}`;
+	return message.route.length === 0
+		? `${sender}:${matchtag}`
+		: `${sender}:${message.route.join('!')}:${matchtag}`;
 }

@@ -12,8 +12,11 @@ import {
 import {encodeErrorText} from './payload.ts';
 import type {RpcSession, SessionChannel} from './rpc-session.ts';
 
+/** What takes in what a link brings. */
+export type LinkReceiver = Pick<RpcSession, 'receive' | 'drained' | 'ended'>;
+
 /** Opens a session over `link`, and feeds it. */
-export function acceptLink(link: Link, open: (channel: SessionChannel) => RpcSession): RpcSession {
+export function acceptLink<T extends LinkReceiver>(link: Link, open: (channel: SessionChannel) => T): T {
 	const session = open({
 		peer: link.peer,
 		send: response => {

@@ -8,7 +8,7 @@
 import {SystemError} from '../formats/errno.ts';
 import type {Clock} from '../ports/clock.ts';
 import type {Link} from '../ports/transport.ts';
-import {acceptLink, sayGoodbye} from './accept-link.ts';
+import {acceptLink, sayGoodbye, type LinkReceiver} from './accept-link.ts';
 import type {Response} from './message.ts';
 import {RpcSession, type SessionChannel} from './rpc-session.ts';
 import type {RpcRequest} from './rpc-request.ts';
@@ -16,6 +16,12 @@ import type {ServiceRegistry} from './service-registry.ts';
 
 /** More links are refused with EAGAIN. */
 export const LINKS_MAX = 2048;
+
+/** What takes in what a link brings: a session, or what stands before it. */
+export type WrapSession = (
+	session: RpcSession,
+	ends: {readonly link: Link; readonly channel: SessionChannel},
+) => LinkReceiver;
 
 export interface RpcServerOptions {
 	readonly registry: ServiceRegistry;
@@ -50,25 +56,29 @@ export class RpcServer {
 		return this.#sessions;
 	}
 
-	/** Serves `link` until it ends; its handlers are set here. Null: refused, and the link is being closed. */
-	accept(link: Link): RpcSession | null {
+	/**
+	 * Serves `link` until it ends; its handlers are set here. Null: refused, and the link is being closed. `wrap` may
+	 * stand between the link and its session: a broker passes on what is not for itself.
+	 */
+	accept(link: Link, wrap: WrapSession = session => session): LinkReceiver | null {
 		if (this.#sessions.size >= LINKS_MAX) {
 			const name = this.#options.name ?? 'the server';
 			const message = `${name} serves ${this.#sessions.size} connections, the limit is ${LINKS_MAX} (LINKS_MAX)`;
 			sayGoodbye(link, new SystemError('EAGAIN', message));
 			return null;
 		}
-		return acceptLink(link, channel => this.open(channel));
+		return acceptLink(link, channel => wrap(this.open(channel), {link, channel}));
 	}
 
 	/**
 	 * Serves requests that its owner hands in: for a broker, whose links carry more than requests to itself. The
 	 * owner tells the session when its channel drained or ended.
 	 */
-	open(channel: SessionChannel): RpcSession {
+	open(channel: SessionChannel, {pendingMax}: {readonly pendingMax?: number} = {}): RpcSession {
 		this.#lastLink += 1;
 		const session = new RpcSession({
 			...this.#options,
+			...(pendingMax === undefined ? {} : {pendingMax}),
 			channel,
 			id: `${this.#lastLink}`,
 			onEnd: () => this.#sessions.delete(session),

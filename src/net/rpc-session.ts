@@ -31,6 +31,8 @@ export interface RpcSessionOptions extends RpcServerOptions {
 	readonly channel: SessionChannel;
 	/** Unique in its server. */
 	readonly id: string;
+	/** Default RPC_PENDING_MAX. */
+	readonly pendingMax?: number;
 	readonly onEnd: () => void;
 }
 
@@ -42,6 +44,8 @@ export class RpcSession implements RequestOwner {
 	readonly #open = new Map<number | string, RpcRequest>();
 	/** The channel said that it is behind. */
 	#isBehind = false;
+	/** Streams whose reader, somewhere behind the channel, is behind. */
+	readonly #stopped = new Set<RpcRequest>();
 	#ended = false;
 
 	constructor(options: RpcSessionOptions) {
@@ -95,6 +99,15 @@ export class RpcSession implements RequestOwner {
 		}
 	}
 
+	/** The reader of one stream can't take more, or can again. False: there is no such RPC. */
+	setFlow(key: string, isStopped: boolean): boolean {
+		const request = this.#open.get(key);
+		if (request === undefined) return false;
+		if (isStopped) this.#stopped.add(request);
+		else if (this.#stopped.delete(request) && request.isOpen) this.#guard(request, () => request.onDrain());
+		return true;
+	}
+
 	/** The channel is gone: all RPCs are canceled, and nothing is sent. Only the first call counts. */
 	ended(end: LinkEnd): void {
 		if (this.#ended) return;
@@ -123,12 +136,14 @@ export class RpcSession implements RequestOwner {
 	respond(request: RpcRequest, response: Response): boolean {
 		const isFinal = !response.streaming || response.errnum !== 0;
 		this.#options.onResponse?.(request, response, isFinal);
-		return this.#depart(response);
+		const keepsUp = this.#depart(response);
+		return keepsUp && !this.#stopped.has(request);
 	}
 
 	finished(request: RpcRequest): void {
 		request.timer?.cancel();
 		request.timer = null;
+		this.#stopped.delete(request);
 		if (!request.noresponse) this.#open.delete(keyOf(request.message));
 	}
 
@@ -172,10 +187,11 @@ export class RpcSession implements RequestOwner {
 			return new SystemError('EPROTO', `${topic} has one response, and the request has the streaming flag`);
 		}
 		if (message.noresponse) return null;
-		if (this.#open.size >= RPC_PENDING_MAX) {
+		const pendingMax = this.#options.pendingMax ?? RPC_PENDING_MAX;
+		if (this.#open.size >= pendingMax) {
 			return new SystemError(
 				'EAGAIN',
-				`${topic}: ${this.#name} has ${this.#open.size} requests of this connection pending, the limit is ${RPC_PENDING_MAX} (RPC_PENDING_MAX)`,
+				`${topic}: ${this.#name} has ${this.#open.size} requests of this connection pending, the limit is ${pendingMax} (RPC_PENDING_MAX)`,
 			);
 		}
 		if (this.#open.has(keyOf(message))) {

@@ -1,4 +1,5 @@
 /** Which handler serves which topic. Invariant: a topic has at most one handler. */
+import {serviceOf} from './message.ts';
 import type {RpcRequest} from './rpc-request.ts';
 
 /**
@@ -22,14 +23,19 @@ export interface Service {
 
 export class ServiceRegistry {
 	readonly #services = new Map<string, Service>();
+	/** Topics by service. */
+	readonly #counts = new Map<string, number>();
 
 	/** Serves `topic` from now on; the function returned ends that. Throws a plain Error for a topic that is taken. */
 	register(topic: string, handler: Handler, {streaming = 'never'}: ServiceOptions = {}): () => void {
 		if (this.#services.has(topic)) throw new Error(`topic ${topic} has a handler already`);
 		const service = {handler, streaming};
 		this.#services.set(topic, service);
+		this.#count(topic, 1);
 		return () => {
-			if (this.#services.get(topic) === service) this.#services.delete(topic);
+			if (this.#services.get(topic) !== service) return;
+			this.#services.delete(topic);
+			this.#count(topic, -1);
 		};
 	}
 
@@ -39,10 +45,12 @@ export class ServiceRegistry {
 
 	/** Whether any topic of `service` is served here. */
 	has(service: string): boolean {
-		for (const topic of this.#services.keys()) {
-			if (topic.startsWith(service) && topic.lastIndexOf('.') === service.length) return true;
-		}
-		return false;
+		return (this.#counts.get(service) ?? 0) > 0;
+	}
+
+	#count(topic: string, by: number): void {
+		const service = serviceOf(topic);
+		this.#counts.set(service, (this.#counts.get(service) ?? 0) + by);
 	}
 
 	get topics(): readonly string[] {

@@ -5,7 +5,9 @@
  */
 import {ResourceSet} from '../formats/resource-set.ts';
 import {Idset} from '../formats/idset.ts';
-import {Broker, type BrokerPorts} from '../broker/broker.ts';
+import {Broker} from '../broker/broker.ts';
+import type {BrokerPorts} from '../broker/broker-options.ts';
+import {KARY_DEFAULT, Topology} from '../net/overlay/topology.ts';
 import type {Link, Transport} from '../ports/transport.ts';
 import type {ProcessHost} from '../ports/process-host.ts';
 import type {Store, StoreDir} from '../ports/store.ts';
@@ -18,6 +20,13 @@ import {SimNetwork} from './transport.ts';
 export const SIM_URI = 'local:///run/sim/local-0';
 const INSTANCE = '5eed0000-0000-4000-8000-000000000000';
 const RESTART_MS = 10;
+/** The defaults of `tbon`. */
+export const SIM_TIMES = {
+	torpidMs: 5000,
+	lostTimeoutMs: 30_000,
+	keepaliveMs: 1000,
+	reconnectMsMax: 2000,
+} as const;
 
 /** The broker dies when it is about to do its `step`-th effect, or has just done it. Counted over all its lives. */
 export interface CrashPoint {
@@ -80,6 +89,13 @@ export class SimWorld {
 			pid: this.bootCount,
 			version: '0.0.0-sim',
 			localUri: SIM_URI,
+			overlay: {
+				topology: Topology.kary(1, KARY_DEFAULT),
+				hosts: ['sim'],
+				listenUri: null,
+				parentUri: null,
+				...SIM_TIMES,
+			},
 			create: this.disk.database === null,
 			resources: R,
 			killTimeoutMs: 5000,

@@ -102,15 +102,14 @@ async function prepareInstance(
 	context: CliContext,
 	rank: number,
 ): Promise<InstanceInfo> {
-	if (rank > 0)
-		throw new SystemError('ENOTSUP', `--rank ${rank}: the instance is not known; see coppice start -s`);
+	if (rank > 0) throw new SystemError('ENOTSUP', `--rank ${rank}: this release runs one broker an instance`);
 	const {world, env} = context;
 	const config = await readConfig(textOptions(argv, 'conf'));
 	return withPreparedInstance(
 		{
 			...directoriesOf(argv, world.cwd),
 			adopt: flagOption(argv, 'adopt'),
-			size: null,
+			size: 1,
 			topo: config.tbon.topo,
 			hostname: hostname(),
 			env,

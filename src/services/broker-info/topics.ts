@@ -13,7 +13,8 @@ export interface BrokerInfoTopics {
 	readonly registry: ServiceRegistry;
 	readonly attributes: Attributes;
 	readonly ring: LogRing;
-	readonly pool: ResourcePool;
+	/** The root's; null elsewhere: its topics are served at the root. */
+	readonly pool: ResourcePool | null;
 	readonly config: object;
 }
 
@@ -34,13 +35,26 @@ export function registerBrokerInfo(options: BrokerInfoTopics): void {
 		}),
 	);
 	registry.register('config.get', request => request.respond(config));
+	registry.register('broker.startlog', request => request.respond({periods: periodsOf(core)}));
+	registry.register('log.dmesg', request => followLog(request, ring), {streaming: 'always'});
+	if (pool !== null) registerInstanceInfo({core, registry}, pool);
+	for (const topic of registry.topics) {
+		const service = topic.slice(0, topic.lastIndexOf('.'));
+		if (registry.find(`${service}.ping`) === undefined) {
+			registry.register(`${service}.ping`, request => answerPing(core, request));
+		}
+	}
+}
+
+function registerInstanceInfo(
+	{core, registry}: Pick<BrokerInfoTopics, 'core' | 'registry'>,
+	pool: ResourcePool,
+): void {
 	registry.register('groups.get', request => {
 		const name = new Fields(request).text('name');
 		if (name !== 'broker.online') throw new SystemError('ENOENT', `no group '${name}'`);
 		request.respond({members: onlineOf(core, pool)});
 	});
-	registry.register('broker.startlog', request => request.respond({periods: periodsOf(core)}));
-	registry.register('log.dmesg', request => followLog(request, ring), {streaming: 'always'});
 	registry.register('resource.status', request =>
 		request.respond({
 			R: pool.total.encode(),
@@ -64,12 +78,6 @@ export function registerBrokerInfo(options: BrokerInfoTopics): void {
 		request.respond({enable: isOpen, start: isOpen});
 	});
 	registry.register('job-manager.queue-list', request => request.respond({queues: []}));
-	for (const topic of registry.topics) {
-		const service = topic.slice(0, topic.lastIndexOf('.'));
-		if (registry.find(`${service}.ping`) === undefined) {
-			registry.register(`${service}.ping`, request => answerPing(core, request));
-		}
-	}
 }
 
 function answerPing(core: Core, request: RpcRequest): void {
