@@ -33,6 +33,8 @@ export interface BrokerOptions {
 	/** What this rank has, as R. */
 	readonly resources: ResourceSet;
 	readonly killTimeoutMs: number;
+	/** `exec.lease`; null, or absent: none. */
+	readonly leaseMs?: number | null;
 	readonly snapshotFacts: number;
 	readonly retentionFacts: number;
 	/** The configuration as clients may see it. */

@@ -138,11 +138,12 @@ export class Broker {
 			send: (request, origin) => router.route(request, origin, () => undefined),
 		});
 		this.#clients = new Clients({server: this.#server, router, owner});
-		const settings = {rank, uri: options.localUri, killTimeoutMs: options.killTimeoutMs};
+		const {localUri: uri, killTimeoutMs, leaseMs = null} = options;
+		const settings = {rank, uri, killTimeoutMs, leaseMs: leaseMs ?? Infinity};
 		const parts = {core, peers: this.#peers, registry: this.#registry};
 		this.#root =
 			rank === ROOT
-				? new Root({...parts, log, membership: this.#overlay, resources: options.resources})
+				? new Root({...parts, log, membership: this.#overlay, resources: options.resources, leaseMs})
 				: null;
 		this.#exec = new JobExec({...parts, host, settings, onReconciled: () => this.#reconciled()});
 		this.#register();

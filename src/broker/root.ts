@@ -22,6 +22,8 @@ export interface RootOptions {
 	readonly registry: ServiceRegistry;
 	readonly membership: Membership;
 	readonly resources: ResourceSet;
+	/** `exec.lease`; null: none. */
+	readonly leaseMs: number | null;
 }
 
 export class Root {
@@ -39,9 +41,16 @@ export class Root {
 			core,
 			peers,
 			archive,
+			membership,
+			leaseMs: options.leaseMs,
+			onJoined: () => this.wake(),
 			ghosts: {
-				hold: (id, R) => this.pool.hold(id, ResourceSet.parse(R)),
-				release: id => {
+				restart: () => undefined,
+				hold: ({id}, R) => {
+					if (R !== null && !core.state.jobs.has(id)) this.pool.hold(id, ResourceSet.parse(R));
+				},
+				release: ({id}) => {
+					if (core.state.jobs.has(id)) return;
 					this.pool.release(id);
 					this.wake();
 				},
@@ -50,12 +59,7 @@ export class Root {
 		registerJobManager({core, registry, manager: this.manager, archive});
 		registerJobList(registry, new JobList(core, archive));
 		registerJobInfo(registry, new JobInfo({core, peers, archive}));
-		membership.onChange(() => {
-			for (let rank = 1; rank < membership.size; rank += 1) {
-				if (!membership.isOnline(rank) && core.isReconciled(rank)) core.unreconciled(rank);
-			}
-			this.wake();
-		});
+		membership.onChange(() => this.wake());
 	}
 
 	/** After the replay, since it derives what is held from the state. */

@@ -64,7 +64,7 @@ export type PartReport = PartKey & {readonly seq: number; readonly atMs: number}
 		/** Something went wrong, or the time limit was reached; `severity` 0 ends the job (RFC 21). */
 		| {
 				readonly kind: 'exception';
-				readonly type: 'timeout' | 'exec' | 'supervisor-lost';
+				readonly type: 'timeout' | 'exec' | 'supervisor-lost' | 'lease-expired';
 				readonly severity: number;
 				readonly note: string;
 		  }
@@ -132,6 +132,13 @@ export interface ProcessHost {
 	terminate(key: PartKey, signum: number): void;
 	/** Sends one signal to all tasks. Rejects with ESRCH when none of them is alive. */
 	signal(key: PartKey, signum: number): Promise<void>;
+	/**
+	 * Whether this rank is in contact with the root: with a number it is, and the number is the lease in milliseconds;
+	 * null: it is not known to be. A part that is out of contact for longer than the lease, by the monotonic clock,
+	 * is ended by the host, with an exception `lease-expired` of severity 0 before; a death of the broker ends contact.
+	 * Infinity, and a host that was never told: no lease. Optional: a host without it knows no leases.
+	 */
+	contact?(leaseMs: number | null): void;
 	/** The end of the part is known to the root: its directory and cgroup may go. Idempotent. */
 	forget(key: PartKey): void;
 	/**

@@ -43,6 +43,7 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 		create,
 		resources: resourcesOf(config.resource, {rank, info}),
 		killTimeoutMs: config.exec.killTimeoutMs,
+		leaseMs: config.exec.leaseMs,
 		snapshotFacts: config.log.snapshotFacts,
 		retentionFacts: config.log.retentionFacts,
 		config,

@@ -18,16 +18,19 @@ import type {
 	InventoryResponse,
 	JobRecord,
 	KillMessage,
+	JoinedMessage,
 	PartName,
+	ReportBatch,
 	ReportMessage,
-	ReportResponse,
 	StartMessage,
 } from './messages.ts';
 import {keepOutput} from './output-keeper.ts';
+import {ReportRelay} from './report-relay.ts';
 
 const ROOT = 0;
-/** A reconciliation that failed is tried again after so long. */
-const RECONCILE_RETRY_MS = 1000;
+/** A reconciliation that failed is tried again after so long, doubled each time. */
+const RECONCILE_RETRY_MS = 100;
+const RECONCILE_RETRY_MS_MAX = 1000;
 /** A report that did not reach the root is sent again after so long. */
 const REPORT_RETRY_MS = 1000;
 const SIGKILL = 9;
@@ -61,6 +64,11 @@ export class JobExec {
 	#round = 0;
 	#isReconciled = false;
 	#retry: Timer | null = null;
+	#retryMs = RECONCILE_RETRY_MS;
+	/** Reports of this rank and of those below it, on their way to the root. */
+	readonly #relay: ReportRelay;
+	/** Parts of an earlier boot of this node that have no end on record. */
+	readonly #dead = new Set<string>();
 	/** Reports that are on their way to the root, so that each goes once. */
 	readonly #underWay = new Set<string>();
 	/** Parts whose job the root does not know and would not register again: they run on, and it is told nothing. */
@@ -72,6 +80,7 @@ export class JobExec {
 		this.#host = host;
 		this.#settings = settings;
 		this.#onReconciled = onReconciled;
+		this.#relay = new ReportRelay(core, peers);
 		host.onReport = report => this.#reported(report);
 		host.onReset = () => {
 			core.log('notice', 'the job shell was replaced: taking the inventory of this node again');
@@ -81,6 +90,7 @@ export class JobExec {
 		peers.handle('job-exec.kill', (message: KillMessage) => this.#kill(message));
 		peers.handle('job-exec.forget', (name: PartName) => this.#forget(name));
 		peers.handle('job-exec.signal', (message: KillMessage) => this.#host.signal(message, message.signum));
+		peers.handle('job-exec.relay', (batch: ReportBatch) => this.#relay.takeBatch(batch));
 		peers.handle('job-exec.output', (read: OutputRead) =>
 			host.readOutput(read, read.task, read.stream, read.offset, read.bytesMax),
 		);
@@ -100,17 +110,23 @@ export class JobExec {
 		this.#round += 1;
 		const round = this.#round;
 		this.#core.unreconciled(this.#core.rank);
+		this.#host.contact?.(null);
 		this.#reconcile(round).catch((error: unknown) => {
 			if (round !== this.#round) return;
 			this.#core.log('err', `reconciliation of this node failed: ${asSystemError(error).toString()}`);
-			this.#retry = this.#core.clock.setTimer(RECONCILE_RETRY_MS, () => this.reconcile());
+			this.#retry = this.#core.clock.setTimer(this.#retryMs, () => this.reconcile());
+			this.#retryMs = Math.min(this.#retryMs * 2, RECONCILE_RETRY_MS_MAX);
 		});
 	}
 
 	async #reconcile(round: number): Promise<void> {
 		const inventory = await this.#host.inventory();
 		if (round !== this.#round) return;
-		for (const entry of inventory.parts) this.#take(entry);
+		this.#dead.clear();
+		for (const entry of inventory.parts) {
+			this.#take(entry);
+			if (!isAlive(entry, inventory)) this.#dead.add(partKey(entry));
+		}
 		const message: InventoryMessage = {
 			rank: this.#core.rank,
 			bootId: inventory.bootId,
@@ -125,13 +141,18 @@ export class JobExec {
 		if (round !== this.#round) return;
 		this.#orphans.clear();
 		for (const name of answer.superseded) this.#supersede(name);
+		for (const {seq, ...name} of answer.resend) this.#rewind(name, seq);
 		for (const name of answer.unknown) {
 			const entry = inventory.parts.find(part => partKey(part) === partKey(name));
 			if (entry !== undefined) await this.#adopt(entry);
 		}
 		if (round !== this.#round) return;
+		const joined: JoinedMessage = {rank: this.#core.rank, round: answer.round};
+		await this.#peers.request(ROOT, 'job-manager.exec-joined', joined);
+		if (round !== this.#round) return;
+		this.#retryMs = RECONCILE_RETRY_MS;
 		this.#isReconciled = true;
-		this.#core.reconciled(this.#core.rank);
+		this.#host.contact?.(this.#settings.leaseMs);
 		this.#onReconciled();
 		for (const [, part] of this.#core.state.parts) this.#reportAll(part);
 	}
@@ -145,15 +166,16 @@ export class JobExec {
 		for (const report of entry.reports) this.#reported(report, entry.bootId);
 	}
 
-	/** What the root is told: all parts, but for those that ran and of which nothing is left. */
+	/** What the root is told: all parts, but for those that ran and of which there is no trace. */
 	#partsFor(inventory: Inventory): InventoryPart[] {
-		const found = new Map(inventory.parts.map(entry => [partKey(entry), entry]));
+		const found = new Set(inventory.parts.map(entry => partKey(entry)));
 		const parts: InventoryPart[] = [];
 		for (const [key, {value, context}] of this.#core.state.parts) {
-			const {id, attempt} = context;
-			const entry = found.get(key);
-			if (value === 'running' && (entry === undefined || !isAlive(entry, inventory))) continue; // It is lost.
-			parts.push({id, attempt, state: value as InventoryPart['state']});
+			const {id, attempt, acked} = context;
+			if (value === 'running' && !found.has(key)) continue; // It is lost.
+			const state = value as InventoryPart['state'];
+			const isDead = state !== 'exited' && this.#dead.has(key);
+			parts.push({id, attempt, state, acked, ...(isDead ? {isDead} : {})});
 		}
 		return parts;
 	}
@@ -163,8 +185,16 @@ export class JobExec {
 		const {id, attempt} = entry;
 		try {
 			const record = JSON.parse(entry.record) as JobRecord;
-			const message: AdoptMessage = {rank: this.#core.rank, id, attempt, record};
+			const isDead = entry.state !== 'exited' && this.#dead.has(partKey(entry));
+			const message: AdoptMessage = {
+				rank: this.#core.rank,
+				id,
+				attempt,
+				record,
+				...(isDead ? {isDead} : {}),
+			};
 			await this.#peers.request(ROOT, 'job-manager.exec-adopt', message);
+			this.#rewind({id, attempt}, 0);
 		} catch (error) {
 			const reason = asSystemError(error, 'EINVAL');
 			if (CONTACT_ERRORS.has(reason.code)) throw error;
@@ -197,10 +227,19 @@ export class JobExec {
 	}
 
 	#forget({id, attempt}: PartName): void {
-		if (this.#core.state.parts.has(partKey({id, attempt}))) {
-			this.#core.post({type: 'part.forget', id, attempt});
-		}
+		const part = this.#core.state.parts.get(partKey({id, attempt}));
+		// The root concluded its end without it. It ends first, and the answer to that report says forget again.
+		if (part !== undefined && part.value !== 'exited') return this.#kill({id, attempt, signum: SIGKILL});
+		if (part !== undefined) this.#core.post({type: 'part.forget', id, attempt});
 		this.#core.leave(() => this.#host.forget({id, attempt}));
+	}
+
+	/** The root has lost reports of this part that it had acknowledged. */
+	#rewind({id, attempt}: PartName, seq: number): void {
+		const part = this.#core.state.parts.get(partKey({id, attempt}));
+		if (part !== undefined && part.context.acked > seq) {
+			this.#core.post({type: 'part.rewind', id, attempt, seq});
+		}
 	}
 
 	/** A part whose job is over, or whose attempt was followed by another one: it may not go on. */
@@ -266,7 +305,7 @@ export class JobExec {
 			...report,
 			...(output === undefined ? {} : {output}),
 		};
-		const answer = (await this.#peers.request(ROOT, 'job-manager.exec-report', message)) as ReportResponse;
+		const answer = await this.#relay.send(message);
 		const now = this.#core.state.parts.get(key);
 		if (now === undefined) return false;
 		const seq = Math.min(answer.ack, lastSeqOf(now.context)); // The root may have concluded one of its own.

@@ -2,6 +2,7 @@
 import {encodeJobid} from '../../formats/jobid.ts';
 import {parseJobspec, requestOf, type Jobspec} from '../../formats/jobspec.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
+import {tasksByNode} from '../../formats/taskmap.ts';
 import type {LaunchSpec} from '../../ports/process-host.ts';
 import type {JobRecord, StartMessage} from './messages.ts';
 
@@ -10,9 +11,14 @@ export interface LaunchSettings {
 	/** The URI of this rank's broker. */
 	readonly uri: string;
 	readonly killTimeoutMs: number;
+	/** `exec.lease`; Infinity: none. */
+	readonly leaseMs: number;
 }
 
-export function launchSpecOf(message: StartMessage, {rank, uri, killTimeoutMs}: LaunchSettings): LaunchSpec {
+export function launchSpecOf(
+	message: StartMessage,
+	{rank, uri, killTimeoutMs}: Omit<LaunchSettings, 'leaseMs'>,
+): LaunchSpec {
 	const {id, attempt} = message;
 	const jobspec = parseJobspec(message.jobspec);
 	const {system} = jobspec.attributes;
@@ -43,13 +49,20 @@ export function launchSpecOf(message: StartMessage, {rank, uri, killTimeoutMs}: 
 			COPPICE_JOB_ATTEMPT: String(attempt),
 		},
 		cwd,
-		tasks: tasksOf(jobspec, R).get(rank) ?? [],
+		tasks: tasksOn(names.nodeIndex, message) ?? tasksOf(jobspec, R).get(rank) ?? [],
 		durationMs: Math.round(system.duration * 1000),
 		killTimeoutMs,
 		stdout: outputPath(jobspec, 'stdout', names, cwd),
 		stderr: outputPath(jobspec, 'stderr', names, cwd) ?? outputPath(jobspec, 'stdout', names, cwd),
 		record: JSON.stringify(recordOf(message)),
 	};
+}
+
+/** The tasks of the n-th rank of R by the root's map; undefined: it sent none. */
+function tasksOn(nodeIndex: number, {taskmap}: StartMessage): number[] | undefined {
+	if (taskmap === undefined) return undefined;
+	// A map says nothing of nodes without tasks.
+	return [...(tasksByNode(taskmap)[nodeIndex] ?? [])];
 }
 
 /**

@@ -1,4 +1,5 @@
 /** Messages between the root's job manager and the exec service of a rank (docs/resiliency.md). */
+import type {Taskmap} from '../../formats/taskmap.ts';
 import type {ReportBody, TaskOutput} from '../../machines/job-report.ts';
 import type {Json} from '../../machines/job.ts';
 
@@ -7,7 +8,7 @@ export interface PartName {
 	readonly attempt: number;
 }
 
-/** `job-exec.start`, root to rank. Idempotent: a part is started at most once. */
+/** `job-exec.start`, root to ranks, the same for all of a job. Idempotent: a part is started at most once. */
 export interface StartMessage extends PartName {
 	readonly userid: number;
 	readonly urgency: number;
@@ -16,9 +17,11 @@ export interface StartMessage extends PartName {
 	readonly R: Json;
 	readonly submitMs: number;
 	readonly allocMs: number;
+	/** Which tasks run where (RFC 34), by the position of the rank in R; absent: as the rank derives it. */
+	readonly taskmap?: Taskmap;
 }
 
-/** `job-exec.kill`, root to rank: end the part, `signum` first. Idempotent. */
+/** `job-exec.kill`, root to ranks: end the part, `signum` first. Idempotent. */
 export interface KillMessage extends PartName {
 	readonly signum: number;
 }
@@ -33,6 +36,22 @@ export interface ReportMessage extends PartName {
 	/** With the report of the end: what the root is to keep. */
 	readonly output?: PartOutput;
 }
+
+/**
+ * `job-exec.relay`, rank to its parent, and `job-manager.exec-reports`, the root's exec service to the job manager: reports
+ * of a subtree in one message. The response has one answer for each, in their order.
+ */
+export interface ReportBatch {
+	readonly reports: readonly ReportMessage[];
+}
+
+export interface ReportAnswers {
+	readonly answers: readonly ReportAnswer[];
+}
+
+/** What the root said to a report, or why it said nothing to it. */
+export type ReportAnswer =
+	ReportResponse | {readonly error: {readonly code: string; readonly message: string}};
 
 export interface OutputRow {
 	readonly key: Uint8Array;
@@ -68,19 +87,38 @@ export interface InventoryMessage {
 
 export interface InventoryPart extends PartName {
 	readonly state: 'requested' | 'running' | 'exited';
+	/** Up to which report the root has acknowledged it, as this rank believes. */
+	readonly acked: number;
+	/** It was begun in an earlier boot of the node and has no end on record: nothing of it is alive. */
+	readonly isDead?: true;
 }
 
 export interface InventoryResponse {
+	/** Names this reconciliation in `exec-joined`. */
+	readonly round: number;
 	/** The root does not know these: tell everything about them with `job-manager.exec-adopt`. */
 	readonly unknown: readonly PartName[];
 	/** These have no job any more: end them if they run, then forget them. */
 	readonly superseded: readonly PartName[];
+	/** The root has lost reports of these that it acknowledged: say again what follows `seq`. */
+	readonly resend: readonly (PartName & {readonly seq: number})[];
+}
+
+/**
+ * `job-manager.exec-joined`, rank to root: it has done what the root's answer to its inventory asked for, and can be
+ * given work. EAGAIN: another inventory came since, or the rank is out of reach: take the inventory again.
+ */
+export interface JoinedMessage {
+	readonly rank: number;
+	readonly round: number;
 }
 
 /** `job-manager.exec-adopt`, rank to root: a part that the root did not know, from its directory. */
 export interface AdoptMessage extends PartName {
 	readonly rank: number;
 	readonly record: JobRecord;
+	/** As in the inventory. */
+	readonly isDead?: true;
 }
 
 /** What the directory of a part says about its job: enough to register the job again. JSON; ids are decimal strings. */
@@ -94,4 +132,5 @@ export interface JobRecord {
 	readonly R: Json;
 	readonly submitMs: number;
 	readonly allocMs: number;
+	readonly taskmap?: Taskmap;
 }

@@ -7,17 +7,14 @@ import {nextJobid} from '../../formats/jobid.ts';
 import {parseJobspec} from '../../formats/jobspec.ts';
 import type {JobSnapshot, Json} from '../../machines/job.ts';
 import type {Core} from '../core.ts';
-import type {
-	AdoptMessage,
-	ChunkMessage,
-	InventoryMessage,
-	InventoryResponse,
-	ReportMessage,
-	ReportResponse,
-} from '../job-exec/messages.ts';
 import type {Archive} from '../archive.ts';
-import type {Peers} from '../peers.ts';
-import {judgeInventory} from './judge-inventory.ts';
+import type {Membership} from '../membership.ts';
+import type {PeerAnswer, Peers} from '../peers.ts';
+import {releaseEarly} from './early-release.ts';
+import type {GhostHolder} from './ghost-holder.ts';
+import {RankJoins} from './rank-joins.ts';
+import {RankOrders} from './rank-orders.ts';
+import {RankReports} from './rank-reports.ts';
 
 export const URGENCY_MAX = 31;
 /** So many jobs may be active at once; further ones are refused with EAGAIN. */
@@ -39,32 +36,29 @@ export interface JobManagerOptions {
 	readonly core: Core;
 	readonly peers: Peers;
 	readonly archive: Archive;
-	/** Keeps resources that a part of a job that is over still uses from being given to others, until it is gone. */
-	readonly ghosts: {hold(id: bigint, R: Json): void; release(id: bigint): void};
+	readonly ghosts: GhostHolder;
+	readonly membership: Membership;
+	/** `exec.lease`; null: none. */
+	readonly leaseMs: number | null;
+	/** A rank can be given work (again). */
+	readonly onJoined: (rank: number) => void;
 }
 
 export class JobManager {
 	readonly #core: Core;
 	readonly #peers: Peers;
 	readonly #archive: Archive;
-	readonly #ghosts: JobManagerOptions['ghosts'];
+	readonly #joins: RankJoins;
 
-	constructor({core, peers, archive, ghosts}: JobManagerOptions) {
-		this.#ghosts = ghosts;
+	constructor(options: JobManagerOptions) {
+		const {core, peers, archive} = options;
 		this.#core = core;
 		this.#peers = peers;
 		this.#archive = archive;
-		peers.handle('job-manager.exec-report', (message: ReportMessage) => this.#report(message));
-		peers.handle('job-manager.exec-chunk', (message: ChunkMessage) => this.#chunk(message));
-		peers.handle('job-manager.exec-inventory', (message: InventoryMessage) => this.#inventory(message));
-		peers.handle('job-manager.exec-adopt', (message: AdoptMessage) => this.#adopt(message));
-		core.perform('start', {perform: ({id, rank}) => this.#sendStart(id, rank)});
-		core.perform('kill', {
-			perform: ({id, attempt, rank, signum}) => this.#send(rank, 'job-exec.kill', {id, attempt, signum}),
-		});
-		core.perform('forget', {
-			perform: ({id, attempt, rank}) => this.#send(rank, 'job-exec.forget', {id, attempt}),
-		});
+		this.#joins = new RankJoins(options);
+		new RankReports(options);
+		new RankOrders(core, peers);
+		releaseEarly(core);
 	}
 
 	/**
@@ -126,13 +120,22 @@ export class JobManager {
 		const {value, context} = this.#active(id);
 		const ranks = Object.entries(context.ranks).filter(([, part]) => part.state === 'started');
 		if (value !== 'run' || ranks.length === 0) throw new SystemError('EINVAL', `job ${id} is not running`);
-		const sent = await Promise.allSettled(
-			ranks.map(([rank]) =>
-				this.#peers.request(Number(rank), 'job-exec.signal', {id, attempt: context.attempt, signum}),
-			),
+		const order = {id, attempt: context.attempt, signum};
+		const answers = await this.#peers.requestAll(
+			ranks.map(([rank]) => Number(rank)),
+			'job-exec.signal',
+			order,
 		);
-		const failed = sent.find(one => one.status === 'rejected');
-		if (failed !== undefined && sent.every(one => one.status === 'rejected')) throw failed.reason;
+		const failed = [...answers.values()].find(isFailure);
+		if (failed !== undefined && [...answers.values()].every(isFailure)) throw failed.error;
+	}
+
+	/**
+	 * An admin's word that the node of `rank` is dead. Returns how many parts were ended.
+	 * @throws {SystemError} EBUSY when the rank is here, ENOENT when there is no such rank.
+	 */
+	declareDead(rank: number, reason: string): number {
+		return this.#joins.declareDead(rank, reason.slice(0, NOTE_LENGTH_MAX));
 	}
 
 	#active(id: bigint): JobSnapshot {
@@ -150,101 +153,10 @@ export class JobManager {
 		}
 		return this.#core.state.requests.get(requestId) ?? this.#archive.idOfRequest(requestId);
 	}
+}
 
-	#sendStart(id: bigint, rank: number): void {
-		const job = this.#core.state.jobs.get(id);
-		if (job?.context.R == null) return;
-		const {attempt, userid, urgency, flags, jobspec, R, events} = job.context;
-		const timeOf = (name: string) => events.find(event => event.name === name)?.atMs ?? 0;
-		this.#send(rank, 'job-exec.start', {
-			id,
-			attempt,
-			userid,
-			urgency,
-			flags,
-			jobspec,
-			R,
-			submitMs: timeOf('submit'),
-			allocMs: timeOf('alloc'),
-		});
-	}
-
-	/** An order to a rank. One that fails is given again when the rank has rejoined. */
-	#send(rank: number, topic: string, payload: object): void {
-		this.#peers.request(rank, topic, payload).catch((error: unknown) => {
-			this.#core.log('warning', `${topic} to rank ${rank}: ${String(error)}`);
-		});
-	}
-
-	#report(message: ReportMessage): ReportResponse {
-		const {id, attempt, rank, seq, bootId, body, output} = message;
-		const job = this.#core.state.jobs.get(id);
-		if (this.#core.state.lost.has(id)) return {ack: seq, forget: false};
-		if (job === undefined && this.#archive.job(id) === undefined) {
-			// What this log does not know may be all that is left of a job: it is not acknowledged away.
-			throw new SystemError('ENOENT', `job ${id} is not known to this instance`);
-		}
-		// Inactive, or another attempt followed: whatever it says, it can finish nothing.
-		if (job === undefined || job.context.attempt !== attempt) {
-			if (job === undefined && body.kind === 'exited') this.#ghosts.release(id);
-			return {ack: seq, forget: true};
-		}
-		const part = job.context.ranks[rank];
-		if (part === undefined) return {ack: seq, forget: true};
-		// Said before, or after its end was concluded: nobody will ever need it.
-		if (part.state === 'exited' || seq <= part.seq) return {ack: seq, forget: false};
-		if (output !== undefined) {
-			const {outputs, eventlog, chunks} = output;
-			this.#core.post({type: 'job.output', id, rank, outputs, eventlog}, chunks);
-		}
-		this.#core.post({type: 'job.report', id, rank, seq, bootId, body});
-		return {ack: seq, forget: false};
-	}
-
-	#chunk({id, attempt, rank, row}: ChunkMessage): void {
-		const job = this.#core.state.jobs.get(id);
-		if (job?.context.attempt !== attempt || job.context.ranks[rank] === undefined) return;
-		if (this.#core.isBehind) throw new SystemError('EAGAIN', 'the disk of the event log is behind');
-		this.#core.post({type: 'job.chunk', id, rank, bytes: row.value.length}, [row]);
-	}
-
-	#inventory(message: InventoryMessage): InventoryResponse {
-		const {state} = this.#core;
-		if (message.highestJobId > state.lastJobId) {
-			this.#core.post({type: 'broker.jobid-floor', id: message.highestJobId});
-		}
-		const verdict = judgeInventory(message, {
-			jobs: state.jobs.values(),
-			isArchived: id => this.#archive.job(id) !== undefined,
-			isSetAside: id => state.lost.has(id),
-			nowMs: this.#core.clock.epochMs(),
-		});
-		for (const fact of verdict.facts) this.#core.post(fact);
-		const alive = new Set(message.parts.filter(({state: now}) => now !== 'exited').map(({id}) => id));
-		for (const {id} of verdict.superseded) {
-			const R = this.#archive.job(id)?.R ?? null;
-			if (alive.has(id) && R !== null && !state.jobs.has(id)) this.#ghosts.hold(id, R);
-		}
-		return verdict;
-	}
-
-	#adopt({id, attempt, rank, record}: AdoptMessage): void {
-		if (this.#core.state.jobs.has(id)) return;
-		const {userid, urgency, flags, jobspec, R, submitMs, allocMs} = record;
-		this.#core.log('notice', `job ${id} was found on rank ${rank} and is registered again`);
-		this.#core.post({
-			type: 'job.adopt',
-			id,
-			attempt,
-			userid,
-			urgency,
-			flags,
-			jobspec,
-			R,
-			submitMs,
-			allocMs,
-		});
-	}
+function isFailure(answer: PeerAnswer): answer is Extract<PeerAnswer, {payload: null; error: SystemError}> {
+	return answer.error !== null;
 }
 
 function checkUrgency(urgency: number): void {

@@ -39,7 +39,7 @@ function execOf(parts: readonly InventoryEntry[], {inventory, adopt}: Answers = 
 	const exec = new JobExec({
 		core,
 		host,
-		settings: {rank: 0, uri: 'local:///x', killTimeoutMs: 5000},
+		settings: {rank: 0, uri: 'local:///x', killTimeoutMs: 5000, leaseMs: Infinity},
 		onReconciled: () => (isUp = true),
 		peers: {
 			parent: null,
@@ -49,8 +49,15 @@ function execOf(parts: readonly InventoryEntry[], {inventory, adopt}: Answers = 
 				const {id} = payload as PartName;
 				sent.push(id === undefined ? topic : `${topic} ${id}`);
 				if (topic === 'job-manager.exec-inventory') {
-					return {unknown: [], superseded: [], ...inventory?.(payload as InventoryMessage)};
+					return {
+						round: 1,
+						unknown: [],
+						superseded: [],
+						resend: [],
+						...inventory?.(payload as InventoryMessage),
+					};
 				}
+				if (topic === 'job-manager.exec-joined') return;
 				if (topic === 'job-manager.exec-adopt') return adopt?.(payload as PartName);
 				if (topic === 'job-manager.exec-report') return {ack: (payload as {seq: number}).seq, forget: false};
 				throw new SystemError('ENOSYS', topic);
@@ -70,7 +77,12 @@ test('what the root does not know it is told about, then what happened to it', a
 	exec.reconcile();
 	await settled();
 	t.true(isUp());
-	t.deepEqual(sent, ['job-manager.exec-inventory', 'job-manager.exec-adopt 2', 'job-manager.exec-report 2']);
+	t.deepEqual(sent, [
+		'job-manager.exec-inventory',
+		'job-manager.exec-adopt 2',
+		'job-manager.exec-joined',
+		'job-manager.exec-report 2',
+	]);
 });
 
 test('a part whose record can not be read, or that the root refuses, runs on and holds up no other', async t => {
@@ -118,11 +130,11 @@ test('what is superseded is killed while it runs, and forgotten when it has ende
 	t.true(sent.includes('forget 2'));
 });
 
-test('what ran and has no trace, or ran in an earlier boot without an end, is not reported as running', async t => {
+test('what ran and has no trace is not reported, and what is of an earlier boot without an end is reported dead', async t => {
 	const seen: string[] = [];
 	const {exec, core} = execOf([entryOf(2n, GOOD, {bootId: 'boot-0'})], {
 		inventory: ({parts}) => {
-			seen.push(...parts.map(({id, state}) => `${id} ${state}`));
+			seen.push(...parts.map(({id, state, isDead}) => `${id} ${state}${isDead === true ? ' dead' : ''}`));
 			return {};
 		},
 	});
@@ -138,5 +150,5 @@ test('what ran and has no trace, or ran in an earlier boot without an end, is no
 	core.post({type: 'part.request', id: 8n, attempt: 1});
 	exec.reconcile();
 	await settled();
-	t.deepEqual(seen, ['8 requested']);
+	t.deepEqual(seen, ['8 requested', '2 running dead']);
 });

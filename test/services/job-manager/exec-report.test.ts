@@ -4,6 +4,7 @@ import {DurableState} from '../../../src/machines/durable-state.ts';
 import {Archive} from '../../../src/services/archive.ts';
 import type {ReportResponse} from '../../../src/services/job-exec/messages.ts';
 import {JobManager} from '../../../src/services/job-manager/job-manager.ts';
+import {SoleMembership} from '../../../src/services/membership.ts';
 import type {PeerHandler} from '../../../src/services/peers.ts';
 import {FakeCore} from '../fake-core.ts';
 import {BOOT, resourcesOf} from '../job-fixture.ts';
@@ -32,7 +33,14 @@ function managerOf(core = new FakeCore()) {
 			get: key => rows.get(Buffer.from(key).toString('hex')),
 			async *rows() {},
 		}),
-		ghosts: {hold: () => undefined, release: id => void released.push(id)},
+		ghosts: {
+			restart: () => undefined,
+			hold: () => undefined,
+			release: ({id}) => void released.push(id),
+		},
+		membership: new SoleMembership('n0'),
+		leaseMs: null,
+		onJoined: () => undefined,
 	});
 	const report = (rank: number, seq: number, body: object, {id = 1n, attempt = 1} = {}) =>
 		handlers.get('job-manager.exec-report')!(

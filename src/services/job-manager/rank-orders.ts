@@ -1,0 +1,154 @@
+/**
+ * What ranks are told about a job: to start, end or forget their parts. Orders of one kind for one attempt that come true in
+ * the same turn are one message to all their ranks, split on its way down the tree. Every order may be repeated; one that
+ * reached nobody is given again when its rank is reconciled, and before that while the rank can be reached.
+ */
+import {asSystemError, type ErrnoName, type SystemError} from '../../formats/errno.ts';
+import {parseJobspec} from '../../formats/jobspec.ts';
+import {ResourceSet} from '../../formats/resource-set.ts';
+import {blockTaskmap} from '../../formats/taskmap.ts';
+import type {Effect} from '../../machines/effects.ts';
+import type {Core} from '../core.ts';
+import {tasksOf} from '../job-exec/launch-spec.ts';
+import type {StartMessage} from '../job-exec/messages.ts';
+import type {Peers} from '../peers.ts';
+
+/** An order that failed although its rank can be reached is given again after so long. */
+const ORDER_RETRY_MS = 1000;
+/** `forget` is not vital: the rank's next inventory asks for it again. */
+const FORGET_TRIES_MAX = 5;
+/** The rank could not be asked, or can't take anything now: no judgement about the order. */
+const CONTACT_ERRORS: ReadonlySet<ErrnoName> = new Set<ErrnoName>([
+	'EHOSTUNREACH',
+	'ECONNRESET',
+	'ETIMEDOUT',
+	'ENOSYS',
+	'EAGAIN',
+	'EROFS',
+	'EIO',
+]);
+
+type OrderEffect = Extract<Effect, {kind: 'start' | 'kill' | 'forget'}>;
+
+interface Order {
+	readonly effect: OrderEffect;
+	readonly ranks: Set<number>;
+	readonly tries: number;
+}
+
+export class RankOrders {
+	readonly #core: Core;
+	readonly #peers: Peers;
+	/** Those of this turn, by kind, attempt and signal. */
+	#orders = new Map<string, Order>();
+
+	constructor(core: Core, peers: Peers) {
+		this.#core = core;
+		this.#peers = peers;
+		core.perform('start', {perform: effect => this.#add(effect, effect.rank)});
+		core.perform('kill', {perform: effect => this.#add(effect, effect.rank)});
+		core.perform('forget', {perform: effect => this.#add(effect, effect.rank)});
+	}
+
+	#add(effect: OrderEffect, rank: number, tries = 0): void {
+		const {kind, id, attempt} = effect;
+		const key = `${kind}:${id}.${attempt}:${kind === 'kill' ? effect.signum : ''}`;
+		const known = this.#orders.get(key);
+		if (known !== undefined) {
+			known.ranks.add(rank);
+			return;
+		}
+		if (this.#orders.size === 0) queueMicrotask(() => this.#flush());
+		this.#orders.set(key, {effect, ranks: new Set([rank]), tries});
+	}
+
+	#flush(): void {
+		const orders = [...this.#orders.values()];
+		this.#orders = new Map();
+		for (const order of orders) this.#give(order);
+	}
+
+	#give(order: Order): void {
+		const {effect} = order;
+		const ranks = [...order.ranks].filter(rank => this.#isWanted(effect, rank));
+		const [first] = ranks;
+		if (first === undefined) return;
+		const payload = this.#payloadOf(effect);
+		if (payload === null) return;
+		const topic = `job-exec.${effect.kind}`;
+		if (ranks.length === 1) {
+			this.#peers
+				.request(first, topic, payload)
+				.catch((error: unknown) => this.#failed(order, first, asSystemError(error)));
+			return;
+		}
+		this.#peers.requestAll(ranks, topic, payload).then(
+			answers => {
+				for (const [rank, {error}] of answers) if (error !== null) this.#failed(order, rank, error);
+			},
+			(error: unknown) => this.#core.log('err', `${topic}: ${asSystemError(error).toString()}`),
+		);
+	}
+
+	#payloadOf(effect: OrderEffect): object | null {
+		const {kind, id, attempt} = effect;
+		switch (kind) {
+			case 'start':
+				return this.#startMessage(id);
+			case 'kill':
+				return {id, attempt, signum: effect.signum};
+			case 'forget':
+				return {id, attempt};
+			default:
+				return effect satisfies never;
+		}
+	}
+
+	#startMessage(id: bigint): StartMessage | null {
+		const job = this.#core.state.jobs.get(id);
+		if (job?.context.R == null) return null;
+		const {attempt, userid, urgency, flags, jobspec, R, events} = job.context;
+		const timeOf = (name: string) => events.findLast(event => event.name === name)?.atMs ?? 0;
+		const tasks = tasksOf(parseJobspec(jobspec), ResourceSet.parse(R));
+		const taskmap = blockTaskmap([...tasks.values()].map(of => of.length));
+		const times = {submitMs: timeOf('submit'), allocMs: timeOf('alloc')};
+		return {id, attempt, userid, urgency, flags, jobspec, R, ...times, taskmap};
+	}
+
+	#failed(order: Order, rank: number, error: SystemError): void {
+		const {effect, tries} = order;
+		const {kind, id, attempt} = effect;
+		this.#core.log('warning', `job-exec.${kind} of job ${id} to rank ${rank}: ${error.toString()}`);
+		if (!this.#isWanted(effect, rank)) return;
+		if (kind === 'start' && !CONTACT_ERRORS.has(error.code)) {
+			this.#fail(id, rank, error);
+			return;
+		}
+		if (kind === 'forget' && tries >= FORGET_TRIES_MAX) {
+			this.#core.log('warning', `part ${id}.${attempt} stays on rank ${rank} until that rank joins again`);
+			return;
+		}
+		this.#core.clock.setTimer(ORDER_RETRY_MS, () => {
+			if (this.#isWanted(effect, rank)) this.#add(effect, rank, tries + 1);
+		});
+	}
+
+	/** The rank can't start its part, and would not if it was asked again: the job fails, and the other parts are ended. */
+	#fail(id: bigint, rank: number, error: SystemError): void {
+		const R = this.#core.state.jobs.get(id)?.context.R ?? null;
+		const host = R === null ? '' : (ResourceSet.parse(R).ranks.get(rank)?.host ?? '');
+		const note = `rank ${rank} (${host}) cannot start its part: ${error.toString()}`;
+		this.#core.post({type: 'job.exception', id, exception: 'exec', severity: 0, note, userid: -1});
+	}
+
+	/** Whether the state still asks for it; one for a rank out of reach is given when the rank is back. */
+	#isWanted({kind, id, attempt}: OrderEffect, rank: number): boolean {
+		if (!this.#core.isReconciled(rank)) return false;
+		if (kind === 'forget') return true;
+		const job = this.#core.state.jobs.get(id);
+		if (job?.context.attempt !== attempt) return false;
+		const state = job.context.ranks[rank]?.state;
+		if (kind === 'start') return job.value === 'run' && state === 'requested';
+		return job.value === 'cleanup' && (state === 'requested' || state === 'started');
+	}
+}
