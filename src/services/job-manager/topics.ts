@@ -1,5 +1,5 @@
 /** The topics of `job-ingest` and `job-manager` (docs/services.md). */
-import {SystemError} from '../../formats/errno.ts';
+import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {parseJson} from '../../formats/json.ts';
 import {unwrapSigned} from '../../formats/sign-none.ts';
 import {signalName} from '../../formats/signal.ts';
@@ -115,27 +115,23 @@ function selected(core: Core, fields: Fields): bigint[] {
 		.map(({context}) => context.id);
 }
 
-/** Answers when the job is inactive; without an id, when any waitable one is. */
-function waitForEnd({
-	core,
-	archive,
-	request,
-}: {
+interface Wait {
 	readonly core: Core;
 	readonly archive: Archive;
 	readonly request: RpcRequest;
-}): void {
+}
+
+/** Answers when the job is inactive; without an id, when any waitable one is. */
+function waitForEnd(wait: Wait): void {
+	const {core, archive, request} = wait;
 	const id = new Fields(request).id();
-	const answer = (job: JobContext) => {
-		// The fact first: the answer says that nobody else will be told.
-		if (core.refusal === null && core.state.waitable.has(job.id))
-			core.post({type: 'broker.waited', id: job.id});
-		request.respond({id: job.id, ...endOf(job)});
-	};
 	const [ended] = id === ANY_JOB ? core.state.waitable : [id];
 	const row = ended === undefined || core.state.jobs.has(ended) ? undefined : archive.job(ended);
 	if (row !== undefined) {
-		answer(row);
+		// The fact first: the answer says that nobody else will be told.
+		if (core.refusal === null && core.state.waitable.has(row.id))
+			core.post({type: 'broker.waited', id: row.id});
+		request.respond({id: row.id, ...endOf(row)});
 		return;
 	}
 	if (id !== ANY_JOB && !core.state.jobs.has(id)) throw new SystemError('ECHILD', `no job ${id}`);
@@ -147,9 +143,20 @@ function waitForEnd({
 		const {context} = change.snapshot;
 		if (id === ANY_JOB ? !core.state.waitable.has(context.id) : context.id !== id) return;
 		unsubscribe();
-		answer(context);
+		// Not from within a change: a fact that is posted there is only queued, so that the answer could leave before it,
+		// and a second waiter be told the same job.
+		core.clock.defer(() => lookAgain(wait));
 	});
 	request.onCancel = unsubscribe;
+}
+
+function lookAgain(wait: Wait): void {
+	if (!wait.request.isOpen) return;
+	try {
+		waitForEnd(wait);
+	} catch (error) {
+		wait.request.error(asSystemError(error));
+	}
 }
 
 function isWaitable({flags}: JobContext): boolean {
