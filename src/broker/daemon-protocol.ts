@@ -91,8 +91,14 @@ export type FromDaemon =
 			readonly brokers: readonly BrokerStatus[];
 	  };
 
-/** A longer line ends the connection. */
-export const LINE_BYTES_MAX = 64 * 1024;
+/** A longer line ends the connection. The status of all brokers is the longest: a few hundred bytes each. */
+export const LINE_BYTES_MAX = 16 * 1024 * 1024;
+
+/**
+ * The parent went away, or told this broker to go: it comes back at once, and that it ended is not held against it. As
+ * many brokers as there are below a broker end so when that one dies.
+ */
+export const EXIT_ORPHANED = 43;
 
 /** A restart can't cure what this exit status says (sysexits has nothing of the kind; systemd: RestartPreventExitStatus). */
 export const EXIT_REFUSED = 42;

@@ -2,7 +2,7 @@
  * When a broker that ended is started again (DESIGN section 2): pure. Whoever kills a broker gets it back at once; only
  * what is its own fault backs off.
  */
-import {EXIT_REFUSED} from './daemon-protocol.ts';
+import {EXIT_ORPHANED, EXIT_REFUSED} from './daemon-protocol.ts';
 
 /** How a broker's process ended. `vanished`: it was not our child, and it did not say. */
 export type ProcessEnd =
@@ -29,6 +29,8 @@ export type EndVerdict =
 	| {readonly kind: 'restart'; readonly delayMs: number; readonly panics: number};
 
 export const BACKOFF_MS_MIN = 100;
+/** Brokers that lose a parent together come back spread over this time. */
+export const ORPHANED_MS_MAX = 50;
 export const BACKOFF_MS_MAX = 2000;
 /** A broker that lived so long has recovered: its next panic counts as the first. */
 export const PANIC_RESET_MS = 30_000;
@@ -37,6 +39,9 @@ export function judgeEnd(end: ProcessEnd, circumstances: EndCircumstances): EndV
 	const {isStopping, panics: before, aliveMs, random} = circumstances;
 	if (isStopping) return {kind: 'ended'};
 	if (end.kind === 'exit' && end.exitCode === EXIT_REFUSED) return {kind: 'refused'};
+	if (end.kind === 'exit' && end.exitCode === EXIT_ORPHANED) {
+		return {kind: 'restart', delayMs: Math.round(random * ORPHANED_MS_MAX), panics: before};
+	}
 	const earlier = aliveMs >= PANIC_RESET_MS ? 0 : before;
 	if (!isPanic(end)) return {kind: 'restart', delayMs: 0, panics: earlier};
 	const fullMs = Math.min(BACKOFF_MS_MIN * 2 ** Math.min(earlier, 30), BACKOFF_MS_MAX);

@@ -47,6 +47,8 @@ export interface StateDirFound {
 	readonly hasLog: boolean;
 	/** Names of files that are not ours; they matter only where no log is. */
 	readonly foreign: readonly string[];
+	/** State directories of ranks above 0 in it: they are an instance's that is known, or foreign. */
+	readonly ranks: readonly string[];
 }
 
 export interface StartQuestion {
@@ -98,14 +100,25 @@ export function decideStart(question: StartQuestion): StartDecision {
 	if (unfinished.length > 0 && !adopt) throw vanished(statedir.path, unfinished);
 	if (statedir.foreign.length > 0) throw notOurs(statedir);
 	const heir = unfinished[0] ?? (adopt ? candidates[0] : candidates.find(({log}) => log === 'new'));
-	if (heir === undefined) return {kind: 'create'};
+	if (heir === undefined) {
+		if (statedir.ranks.length > 0) throw notOurs({...statedir, foreign: statedir.ranks});
+		return {kind: 'create'};
+	}
 	if (unfinished.length > 1) throw severalHeirs(statedir.path, unfinished);
 	checkAsked(heir.info, asked);
 	return {kind: 'recover', info: heir.info, log: 'new', adopted: heir.log === 'made'};
 }
 
-/** So many jobs are listed in a refusal. */
-const LISTED_MAX = 20;
+/** So many jobs or ranks are listed in a refusal. */
+export const LISTED_MAX = 20;
+
+/** A part as a refusal lists it. */
+export function describePart({job, attempt, rank, isAlive, pids, sinceMs}: UnfinishedPart): string {
+	const names = pids.slice(0, 5).join(' ') + (pids.length > 5 ? ' …' : '');
+	const state = isAlive ? `running (pids ${names})` : 'ended without a record';
+	const which = attempt === 1 ? '' : ` attempt ${attempt}`;
+	return `job ${job}${which} on rank ${rank}: ${state}, since ${new Date(sinceMs).toISOString()}`;
+}
 
 function refuseLiving(info: InstanceInfo, living: readonly LivingProcess[]): void {
 	if (living.length === 0) return;
@@ -167,13 +180,6 @@ function vanished(path: string, unfinished: readonly KnownInstance[]): SystemErr
 			'again from their directories.',
 		].join('\n'),
 	);
-}
-
-function describePart({job, attempt, rank, isAlive, pids, sinceMs}: UnfinishedPart): string {
-	const names = pids.slice(0, 5).join(' ') + (pids.length > 5 ? ' …' : '');
-	const state = isAlive ? `running (pids ${names})` : 'ended without a record';
-	const which = attempt === 1 ? '' : ` attempt ${attempt}`;
-	return `job ${job}${which} on rank ${rank}: ${state}, since ${new Date(sinceMs).toISOString()}`;
 }
 
 function severalHeirs(path: string, unfinished: readonly KnownInstance[]): SystemError {

@@ -1,5 +1,5 @@
 /**
- * The journal of a part (`exec.eventlog`): JSON lines as in RFC 18, named as in RFC 50. Owns the mapping between
+ * The journal of a part (in its file `part`): JSON lines as in RFC 18, named as in RFC 50. Owns the mapping between
  * reports and events. Invariant: `reportOf(key, eventOf(report))` equals `report`, so that reports survive a
  * restart of the job shell byte for byte.
  */
@@ -26,7 +26,7 @@ export function encodeEvent(event: JournalEvent): string {
 	return `${JSON.stringify(event)}\n`;
 }
 
-/** The events of a journal; a torn or damaged line is skipped, because exit files are the truth. */
+/** The events of a journal; a torn or damaged line is skipped, because exit records are the truth. */
 export function decodeEvents(text: string): JournalEvent[] {
 	const events: JournalEvent[] = [];
 	for (const line of text.split('\n')) {

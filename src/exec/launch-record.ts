@@ -1,12 +1,13 @@
 /**
- * The two records that are on disk before the first process of a part starts: `spec.json`, from which everything
- * can be rebuilt, and `launch`, the same for the shim in a form that needs no parser (NUL separated).
+ * The file `part` that is on disk before the first process of a part starts, and from which everything can be rebuilt:
+ * what a shim needs, in a form that needs no parser (NUL separated, closed by `end`); the rest of the spec as one line of
+ * JSON; then the journal, a line for each event. One file, because making files is what a short job costs most.
  */
 
 import {SystemError} from '../formats/errno.ts';
 import type {LaunchSpec} from '../ports/process-host.ts';
 
-/** What `spec.json` adds to the spec. */
+/** What is stored beside the spec. */
 export interface StoredSpec extends LaunchSpec {
 	/** The boot in which the part was launched. */
 	readonly bootId: string;
@@ -33,26 +34,60 @@ const RLIMITS: Readonly<Record<string, number>> = {
 	rttime: 15,
 };
 
-const SPEC_VERSION = 1;
-const LAUNCH_VERSION = 'coppice-launch-1';
+const SPEC_VERSION = 2;
+const LAUNCH_VERSION = 'coppice-launch-2';
+/** Fields of the launch record before the arguments' count. */
+const LAUNCH_HEAD_FIELDS = 8;
 
-/** `spec.json` as text. */
-export function encodeSpec(spec: StoredSpec): string {
-	return JSON.stringify({version: SPEC_VERSION, ...spec, id: spec.id.toString()});
+/** `part` as text, with an empty journal. */
+export function encodePart(spec: StoredSpec): string {
+	const {env: _, ...rest} = spec;
+	return `${encodeLaunch(spec)}${JSON.stringify({version: SPEC_VERSION, ...rest, id: spec.id.toString()})}\n`;
 }
 
-/** @throws {SystemError} EBADMSG when the text is not a whole spec of a known version. */
-export function decodeSpec(text: string, path: string): StoredSpec {
+/** @throws {SystemError} EBADMSG when the text does not begin with a whole spec of a known version. */
+export function decodePart(
+	text: string,
+	path: string,
+): {readonly spec: StoredSpec; readonly journal: string} {
+	const sections = sectionsOf(text);
+	if (sections === undefined) throw new SystemError('EBADMSG', `${path}: not a whole spec`);
 	let value: (Partial<Omit<StoredSpec, 'id'>> & {id?: unknown; version?: unknown}) | null;
 	try {
-		value = JSON.parse(text) as typeof value;
+		value = JSON.parse(sections.spec) as typeof value;
 	} catch (error) {
 		throw new SystemError('EBADMSG', `${path}: not JSON`, {cause: error});
 	}
 	if (value?.version !== SPEC_VERSION || typeof value.id !== 'string' || !Array.isArray(value.tasks))
 		throw new SystemError('EBADMSG', `${path}: not a spec of version ${SPEC_VERSION}`);
 	const {version: _, ...rest} = value;
-	return {...rest, id: BigInt(value.id)} as StoredSpec;
+	const env = Object.fromEntries(sections.environment.map(splitAssignment));
+	return {spec: {...rest, id: BigInt(value.id), env} as StoredSpec, journal: sections.journal};
+}
+
+/** The journal in the text of `part`, which may be damaged where a power failure cut it; '' when there is none. */
+export function journalIn(text: string): string {
+	return sectionsOf(text)?.journal ?? '';
+}
+
+/** By counting fields, since no text in them can be a sign for their end. Undefined: it is not whole. */
+function sectionsOf(
+	text: string,
+): {readonly environment: readonly string[]; readonly spec: string; readonly journal: string} | undefined {
+	const fields = text.split('\0');
+	const countAt = LAUNCH_HEAD_FIELDS + 1 + Number(fields[LAUNCH_HEAD_FIELDS]);
+	const endAt = countAt + 1 + Number(fields[countAt]);
+	if (fields[0] !== LAUNCH_VERSION || fields[endAt] !== 'end') return undefined;
+	const rest = fields.slice(endAt + 1).join('\0');
+	const specEnd = rest.indexOf('\n');
+	if (specEnd === -1) return undefined;
+	const environment = fields.slice(countAt + 1, endAt);
+	return {environment, spec: rest.slice(0, specEnd), journal: rest.slice(specEnd + 1)};
+}
+
+function splitAssignment(assignment: string): [name: string, value: string] {
+	const equals = assignment.indexOf('=');
+	return [assignment.slice(0, equals), assignment.slice(equals + 1)];
 }
 
 /**
@@ -79,7 +114,7 @@ export function faultOf(spec: LaunchSpec): string | undefined {
 }
 
 /**
- * `launch` as text. One output file for all tasks of a job is emptied only where its first task runs: another
+ * The launch record as text. One output file for all tasks of a job is emptied only where its first task runs: another
  * rank's part may have begun to write to it.
  */
 export function encodeLaunch(spec: StoredSpec): string {

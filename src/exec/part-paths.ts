@@ -1,6 +1,6 @@
 /**
  * Names of parts on disk and in cgroups. Owns the layout:
- * `JOBDIR/<instance>.<rank>/job-<id>.<attempt>/{spec.json,launch,claim.T,exit.T,stdout.T,stderr.T,exec.eventlog}` and
+ * `JOBDIR/<instance>.<rank>/job-<id>.<attempt>/{part,claim.T,stdout.T,stderr.T}` and
  * `<base>/coppice-<instance>.<rank>/{shell,job-<id>.<attempt>/{shim,payload}}`. Every name carries instance and rank,
  * so that two brokers on one host never share anything.
  */

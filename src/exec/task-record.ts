@@ -1,5 +1,5 @@
 /**
- * What shims leave on disk and say on the way: claim files, exit files, and event lines. Formats are those of
+ * What shims leave on disk and say on the way: claim files with their exit records, and event lines. Formats are those of
  * `libexec/coppice-launcher`; every field is validated, because a file may be cut short by a full disk.
  */
 
@@ -47,6 +47,9 @@ export type ShimEvent = {readonly key: PartKey; readonly task: number} & (
 	| {readonly verb: 'gone'; readonly waitStatus: number}
 );
 
+/** A claim file: a line for the shim, one for the task, the exit record. */
+const EXIT_RECORD_OFFSET = 2 * 128;
+
 /** The text of a claim that the job shell takes, so that no shim can. */
 export function voidClaim(shellPid: number): string {
 	return `void shell ${shellPid}\n`;
@@ -64,9 +67,9 @@ export function parseClaim(text: string): Claim {
 	};
 }
 
-/** The end that an exit file records, or null while it has none. */
+/** The end that a claim file records, or null while it has none. */
 export function parseExit(text: string): ExitRecord | null {
-	const match = /^exit (\d+) (\d{13}) ([01])([01]) (\d+) ([^\n]*)\n/.exec(text);
+	const match = /^exit (\d+) (\d{13}) ([01])([01]) (\d+) ([^\n]*)\n/.exec(text.slice(EXIT_RECORD_OFFSET));
 	if (match === null) return null;
 	const error = match[6]!.trimEnd();
 	return {

@@ -10,6 +10,8 @@ import {
 	encodeRecord,
 	parseInstance,
 	parseRankRecord,
+	rankHostname,
+	rankStatedir,
 	type InstanceInfo,
 } from '../../src/broker/instance.ts';
 import {decideStart, type KnownInstance, type StartQuestion} from '../../src/broker/start-decision.ts';
@@ -32,6 +34,7 @@ const empty: StartQuestion['statedir'] = {
 	twin: null,
 	hasLog: false,
 	foreign: [],
+	ranks: [],
 };
 const part = {
 	job: 'f2xC4BKSq4J',
@@ -144,6 +147,22 @@ test('a directory with other files is refused by their names', t => {
 	const {code, message} = refusal({statedir: {...empty, foreign: ['thesis.tex']}});
 	t.is(code, 'ENOTEMPTY');
 	t.regex(message, /thesis\.tex/);
+});
+
+test('directories of ranks whose instance nobody knows are not begun anew', t => {
+	const ranks = ['rank-1', 'rank-2'];
+	const {code, message} = refusal({statedir: {...empty, ranks}});
+	t.is(code, 'ENOTEMPTY');
+	t.regex(message, /rank-1, rank-2/);
+	const cutOff = decideStart({...question, statedir: {...empty, ranks}, known: [known({log: 'new'})]});
+	t.is(cutOff.kind, 'recover');
+});
+
+test('brokers of one host are told apart by name and state directory, a sole one is the host', t => {
+	t.deepEqual([rankHostname(info, 0), rankStatedir(info, 0)], ['n1', '/s']);
+	const many = {...info, size: 3};
+	t.deepEqual([rankHostname(many, 0), rankHostname(many, 2)], ['n1-0', 'n1-2']);
+	t.deepEqual([rankStatedir(many, 0), rankStatedir(many, 2)], ['/s', '/s/rank-2']);
 });
 
 test('other directories than the instance has are refused', t => {

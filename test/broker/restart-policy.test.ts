@@ -51,3 +51,14 @@ test('no delay is ever longer than 2 s', t => {
 		}),
 	);
 });
+
+test('a broker that lost its parent comes back within 50 ms, however often, and it is not held against it', t => {
+	for (const panics of [0, 9]) {
+		const ends = [0, 0.999].map(random => judgeEnd(exit(43), {...base, panics, aliveMs: 1, random}));
+		t.deepEqual(ends, [
+			{kind: 'restart', delayMs: 0, panics},
+			{kind: 'restart', delayMs: 50, panics},
+		]);
+	}
+	t.deepEqual(judgeEnd(exit(43), {...base, isStopping: true}), {kind: 'ended'});
+});

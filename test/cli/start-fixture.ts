@@ -92,6 +92,7 @@ export async function makeFixture(t: ExecutionContext): Promise<Fixture> {
 				jobdir: join(root, 'jobs'),
 				rundir,
 				adopt: false,
+				size: null,
 				topo: null,
 				confs: [],
 				attributes: [],

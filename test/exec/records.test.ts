@@ -6,10 +6,11 @@
 import test from 'ava';
 import fc from 'fast-check';
 import {
-	decodeSpec,
+	decodePart,
 	encodeLaunch,
-	encodeSpec,
+	encodePart,
 	faultOf,
+	journalIn,
 	type StoredSpec,
 } from '../../src/exec/launch-record.ts';
 import {checkSite, parsePartDir, parsePartName} from '../../src/exec/part-paths.ts';
@@ -39,10 +40,19 @@ const stored = (more: Partial<StoredSpec> = {}): StoredSpec => ({
 });
 
 test('a spec is read back as it was written, and half of one is refused', t => {
-	const text = encodeSpec(stored());
-	t.deepEqual(decodeSpec(text, 'spec.json'), stored());
-	for (const bad of ['', text.slice(0, -1), '{}', 'null', text.replace('"version":1', '"version":2')])
-		t.throws(() => decodeSpec(bad, 'spec.json'), {code: 'EBADMSG'});
+	const spec = stored({env: {A: 'x=y\nz', B: ''}, argv: ['a', 'end', '{"version":2}\n', '']});
+	const text = encodePart(spec);
+	t.deepEqual(decodePart(text, 'part'), {spec, journal: ''});
+	for (const journal of ['{"a":1}\n{"b', '\0\0\0\n']) {
+		t.deepEqual(decodePart(`${text}${journal}`, 'part'), {spec, journal});
+		t.is(journalIn(`${text}${journal}`), journal);
+	}
+	const head = text.slice(0, text.lastIndexOf('\0') + 1);
+	const others = [`${head}{}\n`, `${head}null\n`, text.replace('launch-2', 'launch-3'), '{"version":2}\n'];
+	for (const bad of [...others, text.replace('"version":2,"id"', '"version":3,"id"')])
+		t.throws(() => decodePart(bad, 'part'), {code: 'EBADMSG'});
+	for (let length = 0; length < text.length; length += 1)
+		t.throws(() => decodePart(text.slice(0, length), 'part'), {code: 'EBADMSG'}, String(length));
 });
 
 test('the launch record counts its fields, so that no string can be taken for another', t => {
@@ -55,7 +65,7 @@ test('the launch record counts its fields, so that no string can be taken for an
 				fc.pre(faultOf(spec) === undefined);
 				const fields = encodeLaunch(spec).split('\0');
 				const [version, boot, , cwd, , , , , argc] = fields;
-				t.deepEqual([version, boot, cwd, argc], ['coppice-launch-1', 'boot', '/', String(argv.length)]);
+				t.deepEqual([version, boot, cwd, argc], ['coppice-launch-2', 'boot', '/', String(argv.length)]);
 				t.deepEqual(fields.slice(9, 9 + argv.length), argv);
 				t.is(fields[9 + argv.length], String(Object.keys(env).length));
 				t.deepEqual(fields.slice(-2), ['end', '']);
@@ -80,8 +90,9 @@ test('specs that can not be run are named', t => {
 	t.is(faultOf(stored()), undefined);
 });
 
+const wide = (text: string) => `${text.padEnd(127)}\n`;
+
 test('claims are read whole, cut short, and void', t => {
-	const wide = (text: string) => `${text.padEnd(127)}\n`;
 	t.deepEqual(parseClaim(wide('shim 5 77 boot') + wide('task 6 78 1700000000000 123.456 9 10')), {
 		kind: 'claimed',
 		shim: {pid: 5, startTicks: 77},
@@ -96,11 +107,13 @@ test('claims are read whole, cut short, and void', t => {
 	t.deepEqual(parseClaim('void 5 77 boot\n'), {kind: 'void'});
 });
 
-test('an exit file has an end only when it was overwritten as a whole', t => {
-	t.is(parseExit(`${'exit -'.padEnd(255)}\n`), null);
+test('an exit record has an end only when it was overwritten as a whole', t => {
+	const claim = `${wide('shim 5 77 boot')}${wide('task')}`;
+	t.is(parseExit(`${claim}${'exit -'.padEnd(255)}\n`), null);
 	t.is(parseExit(''), null);
-	t.is(parseExit('exit 256 17000'), null);
-	t.deepEqual(parseExit(`${'exit 32256 1700000000000 10 5 x: No such file'.padEnd(255)}\n`), {
+	t.is(parseExit('void shell 5\n'), null);
+	t.is(parseExit(`${claim}exit 256 17000`), null);
+	t.deepEqual(parseExit(`${claim}${'exit 32256 1700000000000 10 5 x: No such file'.padEnd(255)}\n`), {
 		waitStatus: 32256,
 		endMs: 1_700_000_000_000,
 		stdoutComplete: true,

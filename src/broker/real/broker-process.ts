@@ -9,7 +9,7 @@ import {join} from 'node:path';
 import {SystemError, type ErrnoName} from '../../formats/errno.ts';
 import {HEAD_FILE} from '../../store/head-file.ts';
 import {brokerPidPath, EXIT_REFUSED} from '../daemon-protocol.ts';
-import {INSTANCE_FILE, type InstanceInfo} from '../instance.ts';
+import {INSTANCE_FILE, parseRankRecord, rankStatedir, type InstanceInfo} from '../instance.ts';
 import type {RunningBroker, StartBroker} from '../running-broker.ts';
 import {markLogMade, readInstance, readRankRecord} from './instance-dirs.ts';
 import {pause} from './pause.ts';
@@ -186,16 +186,18 @@ class BrokerLife {
  * Whether the log of this rank is to be made.
  *
  * @throws {SystemError} ENOENT: it was there once, and its directory is gone or empty (not mounted?): that is never an
- * empty start. EINVAL: the directory belongs to another instance.
+ * empty start. EINVAL: the directory belongs to another instance, or another rank.
  */
 async function judgeLog(info: InstanceInfo, rank: number): Promise<boolean> {
-	const [record, inState] = await Promise.all([readRankRecord(info, rank), readInstance(info.statedir)]);
+	const statedir = rankStatedir(info, rank);
+	const [record, inState] = await Promise.all([readRankRecord(info, rank), readInstance(statedir)]);
 	if (inState !== null && inState.instance !== info.instance) {
 		throw new SystemError(
 			'EINVAL',
-			`${info.statedir} belongs to instance ${inState.instance}, not to ${info.instance}`,
+			`${statedir} belongs to instance ${inState.instance}, not to ${info.instance}`,
 		);
 	}
+	if (rank > 0 && inState !== null) await refuseOtherRank(statedir, rank);
 	if (record !== null && record.instance !== info.instance) {
 		throw new SystemError(
 			'EINVAL',
@@ -203,15 +205,24 @@ async function judgeLog(info: InstanceInfo, rank: number): Promise<boolean> {
 		);
 	}
 	if (record?.log === 'new') return inState === null;
-	if (inState === null && (await readSmallFile(join(info.statedir, HEAD_FILE))) === null) {
+	if (inState === null && (await readSmallFile(join(statedir, HEAD_FILE))) === null) {
 		throw new SystemError(
 			'ENOENT',
-			`${info.statedir} has neither ${INSTANCE_FILE} nor a log, but the instance ${info.instance} had one: it is not ` +
-				'mounted, or it was moved or lost; jobs are untouched. Bring it back and start again, or take the jobs over ' +
-				'with coppice start --adopt',
+			`${statedir} has neither ${INSTANCE_FILE} nor a log, but ${rank === 0 ? '' : `rank ${rank} of `}the instance ` +
+				`${info.instance} had one: it is not mounted, or it was moved or lost; jobs are untouched. Bring it back and ` +
+				'start again, or take the jobs over with coppice start --adopt',
 		);
 	}
 	return false;
+}
+
+/** Two directories of ranks that were exchanged would have each rank do the other's work. */
+async function refuseOtherRank(statedir: string, rank: number): Promise<void> {
+	const path = join(statedir, INSTANCE_FILE);
+	const text = await readSmallFile(path);
+	const other = text === null ? rank : parseRankRecord(text, path).rank;
+	if (other !== rank)
+		throw new SystemError('EINVAL', `${statedir} is that of rank ${other}, not of rank ${rank}`);
 }
 
 /** Ends the process by `signal`, so that whoever watches sees that it was asked to. */

@@ -16,11 +16,13 @@ import {
 	INSTANCE_FILE,
 	parseInstance,
 	parseRankRecord,
+	rankStatedir,
 	type InstanceInfo,
 	type RankRecord,
 } from '../instance.ts';
+import {decideRanks, type RankFound} from '../rank-decision.ts';
 import {decideStart, type StateDirFound} from '../start-decision.ts';
-import {entriesOf, livingOf, readStartRecord, scanKnown} from './instance-scan.ts';
+import {entriesOf, livingOf, readStartRecord, scanKnown, unfinishedOfRank} from './instance-scan.ts';
 import {takeLock} from './kernel-lock.ts';
 import {makeDirectory, readSmallFile, replaceSmallFile} from './small-file.ts';
 
@@ -31,7 +33,8 @@ export interface PrepareOptions {
 	readonly rundir: string | null;
 	/** Take over an instance whose state directory is gone, with its jobs. */
 	readonly adopt: boolean;
-	readonly size: number;
+	/** The number of brokers; null: as many as the instance had, or 1. */
+	readonly size: number | null;
 	readonly topo: string;
 	readonly hostname: string;
 	readonly env: Readonly<Record<string, string | undefined>>;
@@ -48,6 +51,8 @@ export interface PreparedInstance {
 	readonly isKnown: boolean;
 	/** Its state directory was lost, and its jobs are to be registered again. */
 	readonly isAdopted: boolean;
+	/** Ranks above 0 whose state was lost, and which begin anew. */
+	readonly adoptedRanks: readonly number[];
 	/** The state directory is the default one, so that its socket is the default URI's. */
 	readonly isDefault: boolean;
 }
@@ -77,13 +82,13 @@ export async function withPreparedInstance<T>(
 
 /** Notes that the log of a rank is there: from now on, where it is missing, it was lost. */
 export async function markLogMade(info: InstanceInfo, rank: number): Promise<void> {
-	const path = rankRecordPath(info, rank);
+	const record = encodeRecord({...info, rank, log: 'made'});
+	// The root's is that of the instance; one of another rank says whose it is, so that two are not mistaken for each other.
+	const inState = rank === 0 ? encodeRecord(info) : record;
+	const statePath = join(rankStatedir(info, rank), INSTANCE_FILE);
+	if ((await readSmallFile(statePath)) !== inState) await replaceSmallFile(statePath, inState);
 	const before = await readRankRecord(info, rank);
-	const inState = await readSmallFile(join(info.statedir, INSTANCE_FILE));
-	if (inState !== encodeRecord(info)) {
-		await replaceSmallFile(join(info.statedir, INSTANCE_FILE), encodeRecord(info));
-	}
-	if (before?.log !== 'made') await replaceSmallFile(path, encodeRecord({...info, rank, log: 'made'}));
+	if (before?.log !== 'made') await replaceSmallFile(rankRecordPath(info, rank), record);
 }
 
 /** The record of a rank, or null when there is none. @throws {SystemError} EBADMSG */
@@ -100,11 +105,19 @@ export async function readInstance(statedir: string): Promise<InstanceInfo | nul
 	return text === null ? null : parseInstance(text, path);
 }
 
+/** Whether a log was begun in the state directory of a rank. */
+export async function hasLog(info: InstanceInfo, rank: number): Promise<boolean> {
+	const names = (await entriesOf(rankStatedir(info, rank))).map(({name}) => name);
+	return names.includes(HEAD_FILE) || names.includes(INSTANCE_FILE);
+}
+
 /** What of an instance names the directories of its ranks. */
 export type RankPlace = Omit<RankSite, 'rank'>;
 
 /** What a state directory may hold before its log is there. */
 const OWN_NAMES: readonly string[] = ['db', 'db.building', 'db.new', 'ballast', 'copies', 'lost+found'];
+/** State directories of ranks above 0 lie in the root's. */
+const RANK_NAME = /^rank-[1-9][0-9]*$/;
 
 interface Names {
 	readonly jobdir: string;
@@ -128,7 +141,7 @@ async function resolveNames({statedir, jobdir, env, userid}: PrepareOptions): Pr
 }
 
 async function prepare(options: PrepareOptions, {names, statedir}: Resolved): Promise<PreparedInstance> {
-	const {size, topo, hostname, adopt, warn} = options;
+	const {topo, hostname, adopt, warn} = options;
 	const asked = {
 		jobdir: options.jobdir === null ? null : names.jobdir,
 		rundir: options.rundir === null ? null : await resolveLinks(options.rundir),
@@ -139,32 +152,55 @@ async function prepare(options: PrepareOptions, {names, statedir}: Resolved): Pr
 			? await scanKnown({statedir, jobdir: names.jobdir, rundirs: names.rundirs, warn})
 			: [];
 	const decision = decideStart({statedir: found, known, asked, adopt});
-	let info: InstanceInfo;
-	if (decision.kind === 'recover') {
-		info = {...decision.info, size, topo, cgroupBase: await cgroupBaseOf(decision.info)};
+	const isKnown = decision.kind === 'recover';
+	let before: InstanceInfo;
+	if (isKnown) {
+		before = {...decision.info, cgroupBase: await cgroupBaseOf(decision.info)};
 	} else {
 		const instance = options.uuid();
-		info = {
+		before = {
 			instance,
 			hostname,
 			statedir,
 			jobdir: names.jobdir,
 			rundir: asked.rundir ?? join(names.rundirs, instance),
-			size,
+			size: options.size ?? 1,
 			topo,
 			cgroupBase: await cgroupBaseOf(null),
 			createdMs: options.nowMs,
 		};
 	}
+	const info = {...before, size: options.size ?? before.size, topo};
 	checkDirectories(info);
-	await makeAll(info, decision.kind === 'recover' ? decision.log : 'new');
-	if (decision.kind === 'recover' && decision.log === 'made') await markLogMade(info, 0);
+	const ranks = decideRanks({
+		info: before,
+		size: info.size,
+		adopt,
+		found: await lookAtRanks(before, info.size),
+	});
+	const log = isKnown ? decision.log : 'new';
+	await makeAll(info, [{rank: 0, log}, ...ranks]);
+	if (log === 'made') await markLogMade(info, 0);
 	return {
 		info,
-		isKnown: decision.kind === 'recover',
-		isAdopted: decision.kind === 'recover' && decision.adopted,
+		isKnown,
+		isAdopted: isKnown && decision.adopted,
+		adoptedRanks: ranks.filter(({isAdopted}) => isAdopted).map(({rank}) => rank),
 		isDefault: statedir === (await resolveLinks(defaultDirectories(options.env, options.userid).statedir)),
 	};
+}
+
+/** All ranks above 0 that the instance had or is to have. */
+async function lookAtRanks(info: InstanceInfo, size: number): Promise<RankFound[]> {
+	const ranks = Array.from({length: Math.max(size, info.size) - 1}, (_, index) => index + 1);
+	return Promise.all(
+		ranks.map(async rank => ({
+			rank,
+			log: (await readRankRecord(info, rank))?.log ?? null,
+			hasLog: await hasLog(info, rank),
+			unfinished: rank < size ? [] : await unfinishedOfRank(info, rank),
+		})),
+	);
 }
 
 async function lookAt(statedir: string): Promise<StateDirFound> {
@@ -178,7 +214,10 @@ async function lookAt(statedir: string): Promise<StateDirFound> {
 		living: record === null ? [] : await livingOf(record),
 		twin: elsewhere?.instance === record?.instance ? (elsewhere?.statedir ?? null) : null,
 		hasLog: names.includes(HEAD_FILE),
-		foreign: names.filter(name => !OWN_NAMES.includes(name) && !name.endsWith('.tmp')),
+		foreign: names.filter(
+			name => !OWN_NAMES.includes(name) && !RANK_NAME.test(name) && !name.endsWith('.tmp'),
+		),
+		ranks: names.filter(name => RANK_NAME.test(name)),
 	};
 }
 
@@ -190,15 +229,22 @@ async function cgroupBaseOf(info: InstanceInfo | null): Promise<string> {
 	throw base; // What it says is what to do about it.
 }
 
-async function makeAll(info: InstanceInfo, log: 'new' | 'made'): Promise<void> {
+async function makeAll(
+	info: InstanceInfo,
+	ranks: readonly {readonly rank: number; readonly log: 'new' | 'made'}[],
+): Promise<void> {
 	await makeRundir(info);
-	for (let rank = 0; rank < info.size; rank += 1) {
+	// One after the other where ranks share the directory that is made for them.
+	await makeDirectory(info.jobdir);
+	await makeDirectory(info.statedir);
+	const make = async ({rank, log}: {rank: number; log: 'new' | 'made'}) => {
 		await makeDirectory(rankDir({...info, rank}));
 		const record = encodeRecord({...info, rank, log});
 		const path = rankRecordPath(info, rank);
 		if ((await readSmallFile(path)) !== record) await replaceSmallFile(path, record);
-	}
-	await makeDirectory(info.statedir);
+		await makeDirectory(rankStatedir(info, rank));
+	};
+	await Promise.all(ranks.map(make));
 }
 
 async function makeRundir({instance, rundir}: InstanceInfo): Promise<void> {

@@ -2,7 +2,7 @@
 import {readFileSync} from 'node:fs';
 import {isAlive, startTicksOf} from '../../exec/real/proc.ts';
 import type {ProcessId} from '../../exec/task-record.ts';
-import {readSmallFile, replaceSmallFile} from './small-file.ts';
+import {readSmallFile, replaceVolatileFile} from './small-file.ts';
 
 export interface ProcessName extends ProcessId {
 	readonly bootId: string;
@@ -25,7 +25,8 @@ export function isNamedAlive(name: ProcessName): boolean {
 }
 
 export async function writePidFile(path: string, name: ProcessName): Promise<void> {
-	await replaceSmallFile(path, `${JSON.stringify(name)}\n`);
+	// Not synced: a pid counts only in the boot that it is from.
+	await replaceVolatileFile(path, `${JSON.stringify(name)}\n`);
 }
 
 /** The process that a pid file names, or null when there is no such file, or it is damaged. */

@@ -1,5 +1,5 @@
 /** Small files that are read and replaced whole. */
-import {mkdir, open, readFile, rename} from 'node:fs/promises';
+import {mkdir, open, readFile, rename, writeFile} from 'node:fs/promises';
 import {dirname} from 'node:path';
 import {asSystemError} from '../../formats/errno.ts';
 
@@ -24,6 +24,17 @@ export async function replaceSmallFile(path: string, text: string): Promise<void
 		await writeAndSync(aside, text);
 		await rename(aside, path);
 		await syncDirectory(dirname(path));
+	} catch (error) {
+		throw asSystemError(error, 'EIO', `writing ${path}`);
+	}
+}
+
+/** As `replaceSmallFile`, for what matters only until the machine goes down: not synced. */
+export async function replaceVolatileFile(path: string, text: string): Promise<void> {
+	const aside = `${path}.${process.pid}.tmp`;
+	try {
+		await writeFile(aside, text, {mode: 0o600});
+		await rename(aside, path);
 	} catch (error) {
 		throw asSystemError(error, 'EIO', `writing ${path}`);
 	}

@@ -3,21 +3,26 @@ import {readFileSync} from 'node:fs';
 import {availableParallelism} from 'node:os';
 import {RealProcessHost} from '../../exec/real/process-host.ts';
 import {SystemClock} from '../../ports/real/system-clock.ts';
+import {Hostlist} from '../../formats/hostlist.ts';
 import {Idset} from '../../formats/idset.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
+import type {OverlayOptions} from '../../net/overlay/overlay-options.ts';
 import {UnixTransport} from '../../net/real/unix-transport.ts';
 import type {Transport} from '../../ports/transport.ts';
 import {LevelStoreDir} from '../../store/real/level-store-dir.ts';
 import {Broker} from '../broker.ts';
+import {isCluster} from '../bootstrap.ts';
 import type {BrokerConfig} from '../config.ts';
-import {localUri, type InstanceInfo} from '../instance.ts';
+import {localUri, rankStatedir} from '../instance.ts';
 import {overlayOptionsOf} from '../overlay-options.ts';
+import {shareOfCores} from '../resource-share.ts';
 import type {RunningBroker, StartBrokerOptions} from '../running-broker.ts';
 import {SystemRandom} from '../../ports/real/system-random.ts';
 
 /** As `StartBroker` says. */
 export async function startBroker(options: StartBrokerOptions): Promise<RunningBroker> {
 	const {config, instance: info, rank, create, attributes, daemon, beforeServing, write} = options;
+	const overlay = overlayOptionsOf({config, info, rank});
 	const clock = new SystemClock();
 	const random = new SystemRandom();
 	const sockets = new UnixTransport();
@@ -31,17 +36,17 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 	};
 	const host = new RealProcessHost({...info, rank, clock, random, log: text => write(`info: ${text}`)});
 	return Broker.start({
-		ports: {clock, random, store: new LevelStoreDir(info.statedir), transport, host},
+		ports: {clock, random, store: new LevelStoreDir(rankStatedir(info, rank)), transport, host},
 		instance: info.instance,
 		rank,
-		hostname: info.hostname,
+		hostname: overlay.hosts[rank]!,
 		userid: process.getuid!(),
 		pid: process.pid,
 		version: packageVersion(),
 		localUri: localUri(info.rundir, rank),
-		overlay: overlayOptionsOf({config, info, rank}),
+		overlay,
 		create,
-		resources: resourcesOf(config.resource, {rank, info}),
+		resources: resourcesOf(config, {rank, size: info.size, host: overlay.hosts[rank]!}),
 		killTimeoutMs: config.exec.killTimeoutMs,
 		leaseMs: config.exec.leaseMs,
 		snapshotFacts: config.log.snapshotFacts,
@@ -52,24 +57,44 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 			rundir: info.rundir,
 			jobdir: info.jobdir,
 			'daemon.pid': () => daemon.pid,
-			'tbon.topo': info.topo,
+			...treeAttributes(overlay, {rank, topo: info.topo}),
 		},
 		write: (line, severity) => write(`${severity}: ${line}`),
 		onShutdown: () => daemon.shutdownAsked(),
 	});
 }
 
-/** What this rank offers: as configured, else the processors that this process may use. */
+/** What attributes tell of the tree. */
+function treeAttributes(
+	{topology, hosts}: OverlayOptions,
+	{rank, topo}: {readonly rank: number; readonly topo: string},
+): Readonly<Record<string, string | number | null>> {
+	const ranks = Array.from({length: topology.size}, (_, other) => other);
+	return {
+		size: topology.size,
+		hostlist: Hostlist.from(hosts).toString(),
+		'tbon.topo': topo,
+		'tbon.parent': topology.parentOf(rank),
+		'tbon.level': topology.depthOf(rank),
+		'tbon.maxlevel': Math.max(...ranks.map(other => topology.depthOf(other))),
+		'tbon.descendants': topology.subtreeOf(rank).length - 1,
+	};
+}
+
+/** What this rank offers: as configured, else its share of the processors that this process may use. */
 function resourcesOf(
-	{cores, gpus, properties}: BrokerConfig['resource'],
-	{rank, info}: {readonly rank: number; readonly info: InstanceInfo},
+	config: BrokerConfig,
+	{rank, size, host}: {readonly rank: number; readonly size: number; readonly host: string},
 ): ResourceSet {
+	const {cores, gpus, properties} = config.resource;
 	const held = Object.entries(properties).filter(
 		([, ranks]) => ranks === null || Idset.parse(ranks).has(rank),
 	);
+	const place = isCluster(config) ? {rank: 0, size: 1} : {rank, size};
+	const share = {...place, count: availableParallelism()};
 	const resources = {
-		host: info.hostname,
-		cores: firstIds(cores ?? availableParallelism()),
+		host,
+		cores: cores === null ? shareOfCores(share) : firstIds(cores),
 		gpus: firstIds(gpus ?? 0),
 	};
 	return ResourceSet.from([[rank, resources]], {
@@ -78,7 +103,7 @@ function resourcesOf(
 }
 
 function firstIds(count: number): Idset {
-	return count === 0 ? Idset.empty : Idset.parse(`0-${count - 1}`.replace(/^0-0$/, '0'));
+	return count === 0 ? Idset.empty : Idset.range(0, count - 1);
 }
 
 function packageVersion(): string {

@@ -102,14 +102,15 @@ async function prepareInstance(
 	context: CliContext,
 	rank: number,
 ): Promise<InstanceInfo> {
-	if (rank > 0) throw new SystemError('ENOTSUP', `--rank ${rank}: this release runs one broker an instance`);
+	if (rank > 0)
+		throw new SystemError('ENOTSUP', `--rank ${rank}: the instance is not known; see coppice start -s`);
 	const {world, env} = context;
 	const config = await readConfig(textOptions(argv, 'conf'));
 	return withPreparedInstance(
 		{
 			...directoriesOf(argv, world.cwd),
 			adopt: flagOption(argv, 'adopt'),
-			size: 1,
+			size: null,
 			topo: config.tbon.topo,
 			hostname: hostname(),
 			env,

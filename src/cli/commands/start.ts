@@ -1,6 +1,6 @@
 /** `coppice start`: an instance on this host. */
 import {resolve} from 'node:path';
-import {SystemError} from '../../formats/errno.ts';
+import {RANKS_MAX} from '../../net/overlay/topology.ts';
 import type {CommandModule, ParsedArguments} from '../command.ts';
 import {UsageError} from '../command-error.ts';
 import {flagOption, integerOption, textOption, textOptions} from '../option-value.ts';
@@ -13,10 +13,14 @@ export const start: CommandModule = {
 		'with its status. On a state directory that was used before: recovers it.',
 	operands: '[-- COMMAND [ARG…]]',
 	example:
-		'coppice start --detach\ncoppice start --statedir /data/c --conf resource.cores=8 -- ./campaign.sh',
+		'coppice start --detach\ncoppice start -s 15 --topo kary:2 --detach\ncoppice start --statedir /data/c --conf resource.cores=8 -- ./campaign.sh',
 	builder: yargs =>
 		yargs
-			.option('size', {alias: 's', type: 'string', describe: 'the number of brokers; default 1'})
+			.option('size', {
+				alias: 's',
+				type: 'string',
+				describe: 'the number of brokers; default: as before, or 1',
+			})
 			.option('topo', {type: 'string', describe: 'the tree: kary:N or custom'})
 			.option('statedir', {type: 'string', describe: 'what must never be lost'})
 			.option('jobdir', {type: 'string', describe: "jobs' files; never in the state directory"})
@@ -34,8 +38,7 @@ export const start: CommandModule = {
 			})
 			.option('detach', {type: 'boolean', describe: 'leave the instance running, and print its URI'}),
 	handler: async (argv, context) => {
-		const size = integerOption(argv, 'size', {min: 1}) ?? 1;
-		if (size > 1) throw new SystemError('ENOTSUP', `--size ${size}: this release starts one broker`);
+		const size = integerOption(argv, 'size', {min: 1, max: RANKS_MAX}) ?? null;
 		const detach = flagOption(argv, 'detach');
 		if (detach && argv._.length > 0) throw new UsageError('--detach goes without a command');
 		const topo = textOption(argv, 'topo') ?? null;
@@ -43,6 +46,7 @@ export const start: CommandModule = {
 			{
 				...directoriesOf(argv, context.world.cwd),
 				adopt: flagOption(argv, 'adopt'),
+				size,
 				topo,
 				// Also through the configuration, so that it is checked and shown like the rest of it.
 				confs: [...textOptions(argv, 'conf'), ...(topo === null ? [] : [`tbon.topo=${topo}`])],

@@ -7,6 +7,7 @@
 import {unlink} from 'node:fs/promises';
 import {createServer, type Server} from 'node:net';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
+import {Idset} from '../../formats/idset.ts';
 import {
 	brokerLogPath,
 	brokerPidPath,
@@ -31,7 +32,7 @@ import {
 	writePidFile,
 	type ProcessName,
 } from '../../broker/real/pid-file.ts';
-import {readSmallFile, replaceSmallFile} from '../../broker/real/small-file.ts';
+import {readSmallFile, replaceVolatileFile} from '../../broker/real/small-file.ts';
 import {rotateLog} from './daemon-log.ts';
 import {BrokerSlot} from './daemon-slot.ts';
 import {placeDefaultLink, removeRundir} from './daemon-rundir.ts';
@@ -46,6 +47,8 @@ export interface DaemonOptions {
 
 /** Brokers that do not end by SIGTERM within this get SIGKILL; what they have promised is on disk. */
 const STOP_TIMEOUT_MS = 10_000;
+/** The other brokers get so long to follow the root's end before they are told to. */
+const FOLLOW_MS = 1000;
 const ROTATE_POLL_MS = 10_000;
 const SIGKILL = 9;
 
@@ -80,6 +83,7 @@ class Daemon {
 	readonly #connections = new Set<LineConnection>();
 	#server: Server | null = null;
 	#isStopping = false;
+	#isFollowing = false;
 	#saved = '';
 	#saving: Promise<void> = Promise.resolve();
 	#allEnded!: () => void;
@@ -217,6 +221,7 @@ class Daemon {
 		this.#beginStopping();
 		for (const slot of this.#slots) slot.stop();
 		setTimeout(() => {
+			this.#logLate(STOP_TIMEOUT_MS, 'SIGKILL');
 			for (const slot of this.#slots) slot.stop(SIGKILL);
 		}, STOP_TIMEOUT_MS).unref();
 	}
@@ -224,6 +229,23 @@ class Daemon {
 	#changed(): void {
 		this.#save();
 		if (this.#slots.every(({phase}) => phase === 'ended')) this.#allEnded();
+		else if (this.#isStopping && this.#slots[0]?.phase === 'ended') this.#followRoot();
+	}
+
+	/** A shutdown goes down the tree; who has not heard of it, or is late, is told by a signal. */
+	#followRoot(): void {
+		if (this.#isFollowing) return;
+		this.#isFollowing = true;
+		setTimeout(() => {
+			this.#logLate(FOLLOW_MS, 'SIGTERM');
+			this.#stop();
+		}, FOLLOW_MS);
+	}
+
+	#logLate(afterMs: number, signal: string): void {
+		const late = this.#slots.filter(({phase}) => phase !== 'ended').map(({rank}) => rank);
+		if (late.length === 0) return;
+		this.#log(`rank ${Idset.from(late).toString()} did not end within ${afterMs / 1000} s: ${signal}`);
 	}
 
 	/** What a successor must know. Written in the order of the changes. */
@@ -235,7 +257,7 @@ class Daemon {
 		this.#saved = text;
 		const path = brokersRecordPath(this.#record.info.rundir);
 		this.#saving = this.#saving
-			.then(async () => replaceSmallFile(path, text))
+			.then(async () => replaceVolatileFile(path, text))
 			.catch((error: unknown) => this.#complain(error));
 	}
 

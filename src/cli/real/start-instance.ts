@@ -1,5 +1,5 @@
 /**
- * Brings an instance up: directories, daemon, and then the wait until its broker answers. Invariant: when this fails,
+ * Brings an instance up: directories, daemon, and then the wait until its brokers answer. Invariant: when this fails,
  * what it started has been told to end; jobs are never touched.
  */
 import {rm} from 'node:fs/promises';
@@ -18,7 +18,7 @@ import {
 	type FromDaemon,
 	type StartRecord,
 } from '../../broker/daemon-protocol.ts';
-import {localUri, type InstanceInfo} from '../../broker/instance.ts';
+import {localUri, rankHostname, type InstanceInfo} from '../../broker/instance.ts';
 import {withPreparedInstance, type PreparedInstance} from '../../broker/real/instance-dirs.ts';
 import {lockHolder} from '../../broker/real/kernel-lock.ts';
 import type {LineConnection} from '../../broker/real/line-connection.ts';
@@ -27,6 +27,7 @@ import {absoluteConf, readConfig} from '../../broker/real/read-config.ts';
 import {replaceSmallFile} from '../../broker/real/small-file.ts';
 import {spawnDaemon} from '../../broker/real/spawn-daemon.ts';
 import {connectWithin} from '../../broker/real/supervise-daemon.ts';
+import {ROOT} from '../../net/overlay/topology.ts';
 import {lastLines} from './daemon-log.ts';
 import {defaultLinkFor} from './daemon-rundir.ts';
 
@@ -36,6 +37,8 @@ export interface StartOptions {
 	readonly jobdir: string | null;
 	readonly rundir: string | null;
 	readonly adopt: boolean;
+	/** The number of brokers; null: as many as the instance had, or 1. */
+	readonly size: number | null;
 	/** Overrides `tbon.topo`. */
 	readonly topo: string | null;
 	/** The values of `--conf`, in order. */
@@ -49,7 +52,7 @@ export interface StartOptions {
 	readonly probe: (uri: string) => Promise<string>;
 	/** Gives up: whatever was started is told to end. */
 	readonly signal?: AbortSignal;
-	/** From now to the answer of the broker. Default 60 s. */
+	/** From now to the answer of the last broker. Default 60 s. */
 	readonly timeoutMs?: number;
 	/** The program and arguments of a broker, of a daemon. Default: those of this installation. */
 	readonly brokerCommand?: readonly string[];
@@ -59,17 +62,17 @@ export interface StartOptions {
 export interface StartedInstance {
 	readonly info: InstanceInfo;
 	readonly uri: string;
-	/** `run` or `safe`. */
-	readonly state: string;
+	/** Of brokers that are up in safe mode. */
+	readonly safeUris: readonly string[];
 }
 
 export const START_TIMEOUT_MS = 60_000;
 
 /**
- * Starts an instance on fresh or used directories; resolves when its broker serves clients.
+ * Starts an instance on fresh or used directories; resolves when all its brokers serve clients.
  *
  * @throws {SystemError} as `withPreparedInstance` (refusals, EBUSY with uri and pids when it runs already), EINVAL for
- * the configuration; ETIMEDOUT, ECONNABORTED with the last lines of the broker's log when it does not come up.
+ * the configuration; ETIMEDOUT, ECONNABORTED with the last lines of a broker's log when it does not come up.
  */
 export async function startInstance(options: StartOptions): Promise<StartedInstance> {
 	const untilMs = performance.now() + (options.timeoutMs ?? START_TIMEOUT_MS);
@@ -79,7 +82,6 @@ export async function startInstance(options: StartOptions): Promise<StartedInsta
 	const {info} = await withPreparedInstance(
 		{
 			...options,
-			size: 1,
 			topo: options.topo ?? config.tbon.topo,
 			hostname: hostname(),
 			userid,
@@ -92,13 +94,16 @@ export async function startInstance(options: StartOptions): Promise<StartedInsta
 					`instance ${prepared.info.instance} is taken over; its state begins anew, its jobs go on`,
 				);
 			}
+			for (const rank of prepared.adoptedRanks) {
+				options.warn(`rank ${rank} (${rankHostname(prepared.info, rank)}) begins anew; its jobs go on`);
+			}
 			await bringDaemonUp(prepared, {...options, confs, userid});
 			return prepared;
 		},
 	);
 	try {
-		const state = await waitUntilUp(info, {...options, untilMs});
-		return {info, uri: localUri(info.rundir, 0), state};
+		const safeUris = await waitUntilUp(info, {...options, untilMs});
+		return {info, uri: localUri(info.rundir, 0), safeUris};
 	} catch (error) {
 		await stopDaemon(info);
 		throw error;
@@ -135,6 +140,8 @@ const CONNECT_MS = 1000;
 const DAEMON_UP_MS = 15_000;
 const STOP_TIMEOUT_MS = 20_000;
 const POLL_MS = 25;
+/** The daemon is asked so often at most: it has brokers to start. */
+const ASK_MS = 100;
 const STATUS_MS = 2000;
 /** A broker that panics so often in a row does not come up. */
 const PANICS_MAX = 5;
@@ -182,21 +189,28 @@ interface WaitOptions extends Pick<StartOptions, 'probe' | 'signal' | 'timeoutMs
 	readonly untilMs: number;
 }
 
+/** Resolves to the URIs of brokers in safe mode when all ranks are up. */
 async function waitUntilUp(
 	info: InstanceInfo,
 	{probe, signal, untilMs, timeoutMs}: WaitOptions,
-): Promise<string> {
-	const uri = localUri(info.rundir, 0);
+): Promise<string[]> {
 	const daemon = new DaemonWatch(info);
+	const safeUris: string[] = [];
+	let rank = 0;
 	let last: string;
 	try {
 		for (;;) {
-			const status = await daemon.ask();
-			if (status !== null) throwIfHopeless(info, status);
+			for (const status of await daemon.ask()) throwIfHopeless(info, status);
 			try {
-				const state = await probe(uri);
-				if (state === 'run' || state === 'safe') return state;
-				last = `it is in state '${state}'`;
+				// In order: a tree comes up from its root. Those that are up by then are asked without a pause.
+				for (; rank < info.size; rank += 1) {
+					const uri = localUri(info.rundir, rank);
+					const state = await probe(uri);
+					if (rank === ROOT && state !== 'run' && state !== 'safe') break;
+					if (state === 'safe') safeUris.push(uri);
+				}
+				if (rank === info.size) return safeUris;
+				last = 'it is still starting';
 			} catch (error) {
 				last = asSystemError(error).toString();
 			}
@@ -204,8 +218,8 @@ async function waitUntilUp(
 				throw new SystemError('ECANCELED', 'interrupted while the instance came up');
 			if (performance.now() > untilMs) {
 				const seconds = (timeoutMs ?? START_TIMEOUT_MS) / 1000;
-				const what = `rank 0 (${info.hostname}) is not up within ${seconds} s: ${last}`;
-				throw failure('ETIMEDOUT', what, lastLines(brokerLogPath(info.rundir, 0), TAIL_LINES));
+				const what = `${nameOf(info, rank)} is not up within ${seconds} s: ${last}`;
+				throw failure('ETIMEDOUT', what, lastLines(brokerLogPath(info.rundir, rank), TAIL_LINES));
 			}
 			await pause(POLL_MS);
 		}
@@ -215,11 +229,15 @@ async function waitUntilUp(
 }
 
 function throwIfHopeless(info: InstanceInfo, {refusal, panics, lastEnd, rank}: BrokerStatus): void {
-	const who = `rank ${rank} (${info.hostname})`;
+	const who = nameOf(info, rank);
 	if (refusal !== null) throw new SystemError('ECONNABORTED', `${who} refuses to run: ${refusal}`);
 	if (panics < PANICS_MAX) return;
 	const tail = lastLines(brokerLogPath(info.rundir, rank), TAIL_LINES);
 	throw failure('ECONNABORTED', `${who} ended ${panics} times in a row, at last by ${lastEnd}`, tail);
+}
+
+function nameOf(info: InstanceInfo, rank: number): string {
+	return `rank ${rank} (${rankHostname(info, rank)})`;
 }
 
 function failure(code: 'ETIMEDOUT' | 'ECONNABORTED', what: string, tail: readonly string[]): SystemError {
@@ -230,26 +248,29 @@ function failure(code: 'ETIMEDOUT' | 'ECONNABORTED', what: string, tail: readonl
 	return new SystemError(code, `${what}${lines}`);
 }
 
-/** What the daemon says about rank 0, over a connection that is made again when the daemon is replaced. */
+/** What the daemon says about the brokers, over a connection that is made again when the daemon is replaced. */
 class DaemonWatch {
 	readonly #info: InstanceInfo;
 	#misses = 0;
 	#connection: LineConnection | null = null;
-	#last: BrokerStatus | null = null;
+	#askedMs = -Infinity;
+	#last: readonly BrokerStatus[] = [];
 
 	constructor(info: InstanceInfo) {
 		this.#info = info;
 	}
 
 	/**
-	 * The newest status, or null when there was none so far.
+	 * The newest status of each broker; none when there was none so far.
 	 * @throws {SystemError} ECONNABORTED when the daemon is gone for good.
 	 */
-	async ask(): Promise<BrokerStatus | null> {
+	async ask(): Promise<readonly BrokerStatus[]> {
+		if (performance.now() - this.#askedMs < ASK_MS) return this.#last;
+		this.#askedMs = performance.now();
 		this.#connection ??= await this.#connect();
 		if (this.#connection === null) {
 			this.#misses += 1;
-			const isDecided = this.#last !== null && this.#last.refusal !== null;
+			const isDecided = this.#last.some(({refusal}) => refusal !== null);
 			if (isDecided || this.#misses < MISSES_MAX) return this.#last;
 			const tail = lastLines(daemonLogPath(this.#info.rundir), TAIL_LINES);
 			throw failure('ECONNABORTED', 'the daemon is gone, and nobody brings it back', tail);
@@ -272,7 +293,7 @@ class DaemonWatch {
 		if (connection === null) return null;
 		connection.onMessage = value => {
 			const message = value as FromDaemon;
-			if (message.type === 'status') this.#last = message.brokers[0] ?? null;
+			if (message.type === 'status') this.#last = message.brokers;
 			this.#answered();
 		};
 		connection.onEnd = () => {

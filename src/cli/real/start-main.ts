@@ -8,7 +8,7 @@ import {startInstance, type StartOptions} from './start-instance.ts';
 
 export type StartMainOptions = Pick<
 	StartOptions,
-	'statedir' | 'jobdir' | 'rundir' | 'adopt' | 'topo' | 'confs' | 'attributes'
+	'statedir' | 'jobdir' | 'rundir' | 'adopt' | 'size' | 'topo' | 'confs' | 'attributes'
 > & {
 	/** Leave the instance running. */
 	readonly detach: boolean;
@@ -35,10 +35,8 @@ export async function startMain(options: StartMainOptions, context: CliContext):
 			probe: uri => probe(uri, context),
 			signal: interrupt.signal,
 		});
-		if (started.state === 'safe') {
-			warn(
-				`the event log is damaged: the instance is up in safe mode (see coppice log salvage --uri ${started.uri})`,
-			);
+		for (const uri of started.safeUris) {
+			warn(`the event log is damaged: it is up in safe mode (see coppice log salvage --uri ${uri})`);
 		}
 		if (options.detach) {
 			await context.print(`${started.uri}\n`);

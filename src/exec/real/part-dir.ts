@@ -1,17 +1,17 @@
 /**
- * The directory of a part on disk. Invariant: `spec.json` exists whole or not at all, and after everything that a
- * shim needs; claims are created exclusively and never deleted before the part's cgroup is gone.
+ * The directory of a part on disk. Invariant: `part` exists with a whole spec or not at all; claims are created exclusively and never deleted before the part's cgroup is gone.
  */
 
 import {
-	appendFileSync,
 	closeSync,
+	constants,
 	lstatSync,
 	mkdirSync,
 	openSync,
 	readdirSync,
 	readFileSync,
 	renameSync,
+	rmdirSync,
 	rmSync,
 	unlinkSync,
 	writeFileSync,
@@ -20,32 +20,40 @@ import {
 import {asSystemError} from '../../formats/errno.ts';
 import type {PartKey} from '../../ports/process-host.ts';
 import {decodeEvents, type JournalEvent} from '../journal.ts';
-import {decodeSpec, encodeLaunch, encodeSpec, type StoredSpec} from '../launch-record.ts';
-import {parsePartDir, rankDir, spoolName, type RankSite} from '../part-paths.ts';
+import {decodePart, encodePart, journalIn, type StoredSpec} from '../launch-record.ts';
+import {parsePartDir, rankDir, type RankSite} from '../part-paths.ts';
 import {parseClaim, parseExit, voidClaim, type Claim, type ExitRecord} from '../task-record.ts';
 
 const HIGHEST_NAME = 'highest-job-id';
 
 /**
- * Lays out the directory of a new part. One without `spec.json` is a start that was cut off, and is completed.
- * @throws {SystemError} with the errno of the file system; then there is no `spec.json`.
+ * Lays out the directory of a new part. One without `part` is a start that was cut off, and is completed.
+ * @throws {SystemError} with the errno of the file system; then there is no `part`.
  */
 export function createPartDir(dir: string, spec: StoredSpec): void {
 	try {
 		makeDir(dir);
-		writeFileSync(`${dir}/launch`, encodeLaunch(spec), {mode: 0o600});
-		writeFileSync(`${dir}/spec.tmp`, encodeSpec(spec), {mode: 0o600});
-		renameSync(`${dir}/spec.tmp`, `${dir}/spec.json`);
+		writeFileSync(`${dir}/part.tmp`, encodePart(spec), {mode: 0o600});
+		renameSync(`${dir}/part.tmp`, partPath(dir));
 	} catch (error) {
 		throw asSystemError(error, 'EIO', `lay out ${dir}`);
 	}
 }
 
-/** The spec of a part, or undefined when there is none. @throws {SystemError} EBADMSG for a damaged one. */
-export function readSpec(dir: string): StoredSpec | undefined {
-	const path = `${dir}/spec.json`;
-	const text = readIfThere(path);
-	return text === undefined ? undefined : decodeSpec(text, path);
+export interface StoredPart {
+	readonly spec: StoredSpec;
+	/** Its journal's. */
+	readonly events: readonly JournalEvent[];
+	/** The journal's last line was cut off, so that the next must begin with a line feed. */
+	readonly isTorn: boolean;
+}
+
+/** What is on disk of a part, or undefined when there is nothing. @throws {SystemError} EBADMSG for a damaged one. */
+export function readPart(dir: string): StoredPart | undefined {
+	const text = readIfThere(partPath(dir));
+	if (text === undefined) return undefined;
+	const {spec, journal} = decodePart(text, partPath(dir));
+	return {spec, events: decodeEvents(journal), isTorn: journal !== '' && !journal.endsWith('\n')};
 }
 
 /** The claim of a task, or null when nobody has it. */
@@ -56,7 +64,7 @@ export function readClaim(dir: string, task: number): Claim | null {
 
 /** The end of a task as its shim recorded it, or null. */
 export function readExit(dir: string, task: number): ExitRecord | null {
-	return parseExit(readIfThere(`${dir}/exit.${task}`) ?? '');
+	return parseExit(readIfThere(`${dir}/claim.${task}`) ?? '');
 }
 
 /**
@@ -82,42 +90,50 @@ export function takeClaim(dir: string, task: number): boolean {
 /** @throws {SystemError} */
 export function appendJournal(dir: string, lines: string): void {
 	try {
-		appendFileSync(`${dir}/exec.eventlog`, lines, {mode: 0o600});
+		const fd = openSync(partPath(dir), constants.O_WRONLY | constants.O_APPEND);
+		try {
+			writeFileSync(fd, lines);
+		} finally {
+			closeSync(fd);
+		}
 	} catch (error) {
-		throw asSystemError(error, 'EIO', `write ${dir}/exec.eventlog`);
+		throw asSystemError(error, 'EIO', `write ${partPath(dir)}`);
 	}
 }
 
-/** The journal's events; `isTorn`: its last line was cut off, so that the next must begin with a line feed. */
-export function readJournal(dir: string): {
-	readonly events: readonly JournalEvent[];
-	readonly isTorn: boolean;
-} {
-	const text = readIfThere(`${dir}/exec.eventlog`) ?? '';
-	return {events: decodeEvents(text), isTorn: text !== '' && !text.endsWith('\n')};
+/** The journal as text, whole lines only; empty when there is none. @throws {SystemError} */
+export function readJournal(dir: string): string {
+	const journal = journalIn(readIfThere(partPath(dir)) ?? '');
+	return journal.slice(0, journal.lastIndexOf('\n') + 1);
 }
 
 /** Deletes the output of a part whose cgroup is gone. @throws {SystemError} */
-export function removeSpools(dir: string, tasks: readonly number[]): void {
-	for (const task of tasks) {
-		for (const stream of ['stdout', 'stderr'] as const) {
-			try {
-				unlinkSync(`${dir}/${spoolName(stream, task)}`);
-			} catch (error) {
-				const {code} = error as NodeJS.ErrnoException;
-				if (code !== 'ENOENT') throw asSystemError(error, 'EIO', `delete ${dir}/${spoolName(stream, task)}`);
-			}
-		}
+export function removeSpools(dir: string): void {
+	try {
+		for (const name of readdirSync(dir)) if (/^std(out|err)\./.test(name)) unlinkSync(`${dir}/${name}`);
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw asSystemError(error, 'EIO', `empty ${dir}`);
 	}
 }
 
-/** Deletes the directory of a part whose cgroup is gone; `spec.json` first, so that no half of it is adopted. */
+/** Deletes the directory of a part whose cgroup is gone; `part` first, so that no half of it is adopted. */
 export function removePartDir(dir: string): void {
 	try {
-		rmSync(`${dir}/spec.json`, {force: true});
-		rmSync(dir, {recursive: true, force: true});
+		rmSync(partPath(dir), {force: true});
+		if (!removeFiles(dir)) rmSync(dir, {recursive: true, force: true});
 	} catch (error) {
 		throw asSystemError(error, 'EIO', `delete ${dir}`);
+	}
+}
+
+/** The common case of `rmSync`, in a third of its system calls. False: there is more in it than files. */
+function removeFiles(dir: string): boolean {
+	try {
+		for (const name of readdirSync(dir)) unlinkSync(`${dir}/${name}`);
+		rmdirSync(dir);
+		return true;
+	} catch {
+		return false; // Said by whoever tries again.
 	}
 }
 
@@ -152,6 +168,10 @@ export function writeHighestJobId(site: RankSite, id: bigint): void {
 	} catch (error) {
 		throw asSystemError(error, 'EIO', `write ${path}`);
 	}
+}
+
+function partPath(dir: string): string {
+	return `${dir}/part`;
 }
 
 function makeDir(dir: string): void {

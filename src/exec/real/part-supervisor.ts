@@ -3,7 +3,7 @@
  * triggered and reads everything from disk and kernel; lines of shims are only the fast way to the same facts.
  *
  * Invariants: a report is in the journal before it is sent; `exited` is reported only after the part's cgroup was
- * removed, from when on no late shim can claim anything; an end without status is judged only after the exit file
+ * removed, from when on no late shim can claim anything; an end without status is judged only after the exit record
  * was read again with the whole cgroup empty.
  */
 
@@ -222,7 +222,7 @@ export class PartSupervisor {
 		this.#watch = null;
 	}
 
-	/** Reads claim and exit file of one task. */
+	/** Reads claim and exit record of one task. */
 	#checkTask(entry: TaskEntry): void {
 		if (entry.phase === 'ended') return;
 		const {task} = entry;
@@ -417,7 +417,7 @@ export class PartSupervisor {
 	}
 
 	/**
-	 * After a reboot, exit files that have a status count. Where one is missing nobody will ever know, and the
+	 * After a reboot, exit records that have a status count. Where one is missing nobody will ever know, and the
 	 * broker judges; only when it orders the end (`force`) the rest becomes unknown.
 	 */
 	#concludeEarlierBoot({force = false}: {readonly force?: boolean} = {}): void {
@@ -441,7 +441,7 @@ export class PartSupervisor {
 		for (const report of reports) this.#site.report(report);
 	}
 
-	/** A journal that can't be written is kept in memory and tried again: exit files are the truth. */
+	/** A journal that can't be written is kept in memory and tried again: exit records are the truth. */
 	#write(lines: string): void {
 		this.#unwritten += lines;
 		if (this.isRefused) return;

@@ -26,8 +26,7 @@ import {
 	createPartDir,
 	listParts,
 	readHighestJobId,
-	readJournal,
-	readSpec,
+	readPart,
 	removePartDir,
 	removeSpools,
 	writeHighestJobId,
@@ -118,14 +117,14 @@ export class JobShell {
 		const {site, log} = this.#options;
 		const dir = partDir(site, key);
 		if (key.id > this.#highestJobId) this.#highestJobId = key.id;
-		const spec = readSpec(dir);
-		if (spec === undefined) {
+		const found = readPart(dir);
+		if (found === undefined) {
 			// A launch that was cut off before it counted: no shim was asked for, and the broker will ask again.
-			log(`part ${partName(key)}: removing a directory without spec.json`);
+			log(`part ${partName(key)}: removing a directory that was not laid out`);
 			if (removeCgroup(partCgroup(site, key))) removePartDir(dir);
 			return;
 		}
-		const part = this.#supervise(spec, {dir, ...readJournal(dir)});
+		const part = this.#supervise(found.spec, {dir, ...found});
 		part.resume();
 		if (part.ledger.isTouched && part.startable.length > 0) this.#feed(part);
 	}
@@ -252,9 +251,8 @@ export class JobShell {
 		const {site} = this.#options;
 		if (!removeCgroup(part.spec.cgroup))
 			throw new SystemError('EBUSY', `${part.spec.cgroup} is not empty, so its directory stays`);
-		// Output first: on a full disk its room is needed for the rest.
-		removeSpools(part.dir, part.spec.tasks);
 		if (this.#writtenHighestJobId < part.spec.id) {
+			removeSpools(part.dir); // On a full disk their room is needed for the rest.
 			writeHighestJobId(site, this.#highestJobId);
 			this.#writtenHighestJobId = this.#highestJobId;
 		}

@@ -1,11 +1,11 @@
 /** Reads what a part left on disk for people: output and journal, straight from its directory, without the shell. */
 
-import {closeSync, fstatSync, openSync, readFileSync, readSync} from 'node:fs';
+import {closeSync, fstatSync, openSync, readSync} from 'node:fs';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {partName, type OutputChunk, type OutputStream, type PartKey} from '../../ports/process-host.ts';
 import {partCgroup, partDir, spoolName, type RankSite} from '../part-paths.ts';
 import {isPopulated} from './cgroup.ts';
-import {readClaim, readExit, readSpec} from './part-dir.ts';
+import {readClaim, readExit, readJournal, readPart} from './part-dir.ts';
 import {isAlive} from './proc.ts';
 
 export interface OutputPlace {
@@ -29,7 +29,8 @@ export async function readSpool(site: RankSite, place: OutputPlace): Promise<Out
 		fd = openSync(path, 'r');
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw asSystemError(error, 'EIO', `read ${path}`);
-		return withoutSpool(site, place);
+		// Made for its first byte: there was none.
+		return isComplete ? {data: new Uint8Array(0), eof: true} : withoutSpool(site, place);
 	}
 	try {
 		const {size} = fstatSync(fd);
@@ -46,19 +47,12 @@ export async function readSpool(site: RankSite, place: OutputPlace): Promise<Out
 
 /** Implements `ProcessHost.readEventlog`. */
 export async function readEventlog(site: RankSite, key: PartKey): Promise<string> {
-	const path = `${partDir(site, key)}/exec.eventlog`;
-	try {
-		const text = readFileSync(path, 'utf8');
-		return text.slice(0, text.lastIndexOf('\n') + 1);
-	} catch (error) {
-		if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '';
-		throw asSystemError(error, 'EIO', `read ${path}`);
-	}
+	return readJournal(partDir(site, key));
 }
 
 function withoutSpool(site: RankSite, place: OutputPlace): OutputChunk {
 	const {key, task, stream} = place;
-	const spec = readSpec(partDir(site, key));
+	const spec = readPart(partDir(site, key))?.spec;
 	if (spec?.tasks.includes(task) !== true)
 		throw new SystemError('ENOENT', `part ${partName(key)}: no output of task ${task} on this node`);
 	const isElsewhere = spec[stream] !== null;
@@ -76,5 +70,7 @@ function isStreamComplete(site: RankSite, {key, task, stream}: OutputPlace): boo
 	const exit = readExit(dir, task);
 	const isCopied = stream === 'stdout' ? exit?.stdoutComplete : exit?.stderrComplete;
 	// A task without shim has its output rescued until its cgroup is empty.
-	return isCopied === true || (!isShimAlive && !isPopulated(readSpec(dir)?.cgroup ?? partCgroup(site, key)));
+	return (
+		isCopied === true || (!isShimAlive && !isPopulated(readPart(dir)?.spec.cgroup ?? partCgroup(site, key)))
+	);
 }

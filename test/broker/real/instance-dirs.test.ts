@@ -7,9 +7,9 @@ import {randomUUID} from 'node:crypto';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
-import {encodeSpec} from '../../../src/exec/launch-record.ts';
+import {encodePart} from '../../../src/exec/launch-record.ts';
 import {daemonLockName, startRecordPath} from '../../../src/broker/daemon-protocol.ts';
-import type {InstanceInfo} from '../../../src/broker/instance.ts';
+import {rankStatedir, type InstanceInfo} from '../../../src/broker/instance.ts';
 import {
 	markLogMade,
 	readInstance,
@@ -31,7 +31,7 @@ async function fixture(t: ExecutionContext) {
 				jobdir: join(root, 'jobs'),
 				rundir: null,
 				adopt: false,
-				size: 1,
+				size: null,
 				topo: 'kary:32',
 				hostname: 'n1',
 				env: {HOME: root, XDG_RUNTIME_DIR: join(root, 'run')},
@@ -47,8 +47,12 @@ async function fixture(t: ExecutionContext) {
 }
 
 /** As the job shell leaves a part with one task. */
-async function makePart({jobdir, instance, cgroupBase}: InstanceInfo, exit: string): Promise<string> {
-	const directory = join(jobdir, `${instance}.0`, 'job-1234567.1');
+async function makePart(
+	{jobdir, instance, cgroupBase}: InstanceInfo,
+	exit: string,
+	rank = 0,
+): Promise<string> {
+	const directory = join(jobdir, `${instance}.${rank}`, 'job-1234567.1');
 	await mkdir(directory, {recursive: true});
 	const spec = {
 		id: 1234567n,
@@ -63,11 +67,11 @@ async function makePart({jobdir, instance, cgroupBase}: InstanceInfo, exit: stri
 		stderr: null,
 		record: '{}',
 		bootId: 'of another boot',
-		cgroup: `${cgroupBase}/coppice-${instance}.0/job-1234567.1`,
+		cgroup: `${cgroupBase}/coppice-${instance}.${rank}/job-1234567.1`,
 	};
-	await writeFile(join(directory, 'spec.json'), encodeSpec(spec));
-	await writeFile(join(directory, 'claim.0'), 'shim 99 1 x\ntask 100 2 1700000000000 3.5\n');
-	await writeFile(join(directory, 'exit.0'), exit);
+	await writeFile(join(directory, 'part'), encodePart(spec));
+	const claim = ['shim 99 1 x', 'task 100 2 1700000000000 3.5'].map(line => `${line.padEnd(127)}\n`).join('');
+	await writeFile(join(directory, 'claim.0'), `${claim}${exit}`);
 	return directory;
 }
 
@@ -204,4 +208,54 @@ test('a damaged record in a job directory is passed over with a word, one in the
 	t.regex(warnings.join('\n'), /jobs\/x\.0\/instance\.json: damaged/);
 	await writeFile(join(info.statedir, 'instance.json'), '{');
 	await t.throwsAsync(start(), {code: 'EBADMSG'});
+});
+
+test('ranks have directories of their own; each is marked, missed and adopted by itself', async t => {
+	const {start} = await fixture(t);
+	const {info} = await start({size: 3});
+	for (const rank of [0, 1, 2]) {
+		t.is((await stat(rankStatedir(info, rank))).mode & 0o777, 0o700);
+		t.is((await readRankRecord(info, rank))?.log, 'new');
+		await markLogMade(info, rank);
+	}
+	t.deepEqual((await start()).info, info, 'without a size it has as many as before');
+	await rm(join(info.statedir, 'rank-2'), {recursive: true});
+	await t.throwsAsync(start(), {code: 'ENOENT', message: /rank 2 \(n1-2\): .*rank-2; jobs are untouched/});
+	t.is((await readRankRecord(info, 2))?.log, 'made');
+	const adopted = await start({adopt: true});
+	t.deepEqual([adopted.isAdopted, adopted.adoptedRanks], [false, [2]]);
+	const logs = [0, 1, 2].map(async rank => (await readRankRecord(info, rank))?.log);
+	t.deepEqual(await Promise.all(logs), ['made', 'made', 'new']);
+});
+
+test('a start that was cut off when other ranks had their log goes on as the same instance', async t => {
+	const {start} = await fixture(t);
+	const {info} = await start({size: 3});
+	await markLogMade(info, 2);
+	const second = await start();
+	t.deepEqual(second.info, info);
+	t.is((await readRankRecord(info, 0))?.log, 'new');
+	t.is((await readRankRecord(info, 2))?.log, 'made');
+});
+
+test('an instance grows by new ranks, and shrinks only where no job is left', async t => {
+	const {start} = await fixture(t);
+	const {info} = await start();
+	await markLogMade(info, 0);
+	const grown = await start({size: 2});
+	t.is(grown.info.size, 2);
+	t.is(grown.info.instance, info.instance);
+	t.is((await readRankRecord(info, 1))?.log, 'new');
+	await markLogMade(grown.info, 1);
+	const part = await makePart(grown.info, unwritten, 1);
+	await t.throwsAsync(start({size: 1}), {
+		code: 'EBUSY',
+		message: /had 2 brokers.* on rank 1: ended without a record/s,
+	});
+	t.is((await readInstance(info.statedir))?.size, 2, 'nothing was changed');
+	await writeFile(join(part, 'exit.0'), written);
+	t.is((await start({size: 1})).info.size, 1);
+	t.is((await start()).info.size, 1);
+	t.is((await start({size: 2})).info.size, 2);
+	t.is((await readRankRecord(info, 1))?.log, 'made', 'a rank that comes back goes on with its log');
 });

@@ -11,6 +11,7 @@ import test from 'ava';
 import type {LaunchSpec, PartReport} from '../../../src/ports/process-host.ts';
 import {rankCgroup} from '../../../src/exec/part-paths.ts';
 import {isPopulated, makePartCgroup, pidsIn} from '../../../src/exec/real/cgroup.ts';
+import {decodePart, encodePart} from '../../../src/exec/launch-record.ts';
 import {readClaim} from '../../../src/exec/real/part-dir.ts';
 import {isAlive} from '../../../src/exec/real/proc.ts';
 import {RealProcessHost} from '../../../src/exec/real/process-host.ts';
@@ -246,11 +247,11 @@ test('after a reboot nothing is adopted, signaled or started, and recorded ends 
 	await site.kill(site.shellPid()!);
 	// A reboot, as far as the disk can tell; the journal's last lines were lost with the page cache.
 	for (const spec of [ended, running]) {
-		const path = `${site.dirOf(spec)}/spec.json`;
-		const stored = JSON.parse(readFileSync(path, 'utf8')) as {bootId: string};
-		writeFileSync(path, JSON.stringify({...stored, bootId: 'an-earlier-boot'}));
+		const path = `${site.dirOf(spec)}/part`;
+		const {spec: stored, journal} = decodePart(readFileSync(path, 'utf8'), path);
+		const left = spec === ended ? '' : journal;
+		writeFileSync(path, `${encodePart({...stored, bootId: 'an-earlier-boot'})}${left}`);
 	}
-	writeFileSync(`${site.dirOf(ended)}/exec.eventlog`, '');
 	const after = await live(site);
 	const {parts} = await after.host.inventory();
 	const stateOf = (id: bigint) => parts.find(part => part.id === id);
@@ -300,7 +301,7 @@ test('a directory that was not finished is removed; live processes without a dir
 	await site.kill(site.shellPid()!);
 	const half = {id: 13n, attempt: 1};
 	mkdirSync(site.dirOf(half));
-	writeFileSync(`${site.dirOf(half)}/spec.tmp`, '{"vers');
+	writeFileSync(`${site.dirOf(half)}/part.tmp`, 'coppice-la');
 	makePartCgroup(site.cgroupOf(half));
 	const stray = {id: 14n, attempt: 1};
 	makePartCgroup(site.cgroupOf(stray));
@@ -333,7 +334,7 @@ test('a part that was launched but not started waits for the launch to be repeat
 	});
 	execFileSync('mkfifo', [`${site.dir}/go`]);
 	life.host.launch(spec);
-	await site.until('it is laid out', () => readNames(site.dirOf(spec)).includes('spec.json'));
+	await site.until('it is laid out', () => readNames(site.dirOf(spec)).includes('part'));
 	const stopped = launcherPid(life)!;
 	await life.host.close({stop: false});
 	await site.kill(site.shellPid()!);

@@ -235,7 +235,7 @@ test('a full disk costs output, visibly, but neither the task nor its exit statu
 		parts.map(part => part.state),
 		['exited', 'exited'],
 	);
-	// With the journal lost as well, claims and exit files still tell the story after a restart.
+	// With the journal lost as well, claims and exit records still tell the story after a restart.
 	await site.loseShell();
 	await site.until('reset', () => life.resets === 1);
 	const again = (await life.host.inventory()).parts.find(part => part.id === 1n)!;
