@@ -18,7 +18,7 @@ const LAYERS: readonly (readonly string[])[] = [
 	['bin'],
 ];
 
-const PACKAGES = new Set(['level', '@msgpack/msgpack', 'xstate', 'smol-toml', 'yargs']);
+const PACKAGES = new Set(['level', '@msgpack/msgpack', '@peculiar/x509', 'xstate', 'smol-toml', 'yargs']);
 
 /** What code outside the real ports may not say, and what to say instead. */
 const BANNED: Readonly<Record<string, string>> = {

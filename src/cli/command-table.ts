@@ -26,6 +26,11 @@ export const COMMANDS: readonly CommandEntry[] = [
 		'run one broker in the foreground',
 		async () => (await import('./commands/broker.ts')).broker,
 	),
+	own(
+		'keygen',
+		'make the key for TLS between hosts',
+		async () => (await import('./commands/keygen.ts')).keygen,
+	),
 	own('shutdown', 'stop the instance', async () => (await import('./commands/shutdown.ts')).shutdown),
 	own(
 		'uptime',
