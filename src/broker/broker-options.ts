@@ -7,6 +7,7 @@ import type {Random} from '../ports/random.ts';
 import type {StoreDir} from '../ports/store.ts';
 import type {Transport} from '../ports/transport.ts';
 import type {Severity} from '../services/core.ts';
+import type {SchedulingPolicy} from '../services/scheduling.ts';
 
 export interface BrokerPorts {
 	readonly clock: Clock;
@@ -32,6 +33,8 @@ export interface BrokerOptions {
 	readonly create: boolean;
 	/** What this rank has, as R. */
 	readonly resources: ResourceSet;
+	/** Default: nothing is excluded, and there is one queue. */
+	readonly scheduling?: SchedulingPolicy;
 	readonly killTimeoutMs: number;
 	/** `exec.lease`; null, or absent: none. */
 	readonly leaseMs?: number | null;

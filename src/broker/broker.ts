@@ -3,6 +3,8 @@
  * world goes through the ports it is given, so that the same broker runs in the simulator.
  */
 import {SystemError} from '../formats/errno.ts';
+import {Idset} from '../formats/idset.ts';
+import type {Json} from '../machines/job.ts';
 import {isDurable} from '../machines/durable-state.ts';
 import {ROLE_LOCAL, ROLE_OWNER} from '../net/message.ts';
 import type {RpcRequest} from '../net/rpc-request.ts';
@@ -20,6 +22,7 @@ import {registerEventLog} from '../services/event-log/topics.ts';
 import {Fields} from '../services/fields.ts';
 import {JobExec} from '../services/job-exec/job-exec.ts';
 import type {JobManager} from '../services/job-manager/job-manager.ts';
+import type {SchedulingPolicy} from '../services/scheduling.ts';
 import {RoutedPeers} from '../services/routed-peers.ts';
 import {EventLog} from '../store/event-log.ts';
 import {BALLAST_BYTES} from '../store/open-log.ts';
@@ -32,6 +35,7 @@ import {Clients} from './clients.ts';
 import {Root} from './root.ts';
 import {Runtime} from './runtime.ts';
 
+const NO_POLICY: SchedulingPolicy = {exclude: Idset.empty, queues: {}};
 /** A panic flushes what it owes within this. */
 const PANIC_FLUSH_MS = 200;
 const SHUTDOWN_TIMEOUT_MS = 60_000;
@@ -143,9 +147,16 @@ export class Broker {
 		const parts = {core, peers: this.#peers, registry: this.#registry};
 		this.#root =
 			rank === ROOT
-				? new Root({...parts, log, membership: this.#overlay, resources: options.resources, leaseMs})
+				? new Root({
+						...parts,
+						log,
+						membership: this.#overlay,
+						scheduling: options.scheduling ?? NO_POLICY,
+						leaseMs,
+					})
 				: null;
-		this.#exec = new JobExec({...parts, host, settings, onReconciled: () => this.#reconciled()});
+		const resources = options.resources.encode() as unknown as Json;
+		this.#exec = new JobExec({...parts, host, settings, resources, onReconciled: () => this.#reconciled()});
 		this.#register();
 	}
 
@@ -362,7 +373,6 @@ export class Broker {
 			registry,
 			attributes: brokerAttributes(this.#options, this),
 			ring: this.#ring,
-			pool: this.#root?.pool ?? null,
 			config: this.#options.config,
 		});
 	}

@@ -1,5 +1,4 @@
-/** What only the root runs: job manager, scheduler, resources, and what tells about jobs. */
-import {ResourceSet} from '../formats/resource-set.ts';
+/** What only the root runs: job manager, nodes, queues and scheduler, and what tells about jobs. */
 import type {ServiceRegistry} from '../net/service-registry.ts';
 import {Archive} from '../services/archive.ts';
 import {JobInfo} from '../services/job-info/job-info.ts';
@@ -10,8 +9,7 @@ import {JobManager} from '../services/job-manager/job-manager.ts';
 import {registerJobManager} from '../services/job-manager/topics.ts';
 import type {Membership} from '../services/membership.ts';
 import type {Peers} from '../services/peers.ts';
-import {ResourcePool} from '../services/resource/pool.ts';
-import {Scheduler} from '../services/scheduler/scheduler.ts';
+import {Scheduling, type SchedulingPolicy} from '../services/scheduling.ts';
 import type {EventLog} from '../store/event-log.ts';
 import type {Runtime} from './runtime.ts';
 
@@ -21,22 +19,20 @@ export interface RootOptions {
 	readonly log: EventLog;
 	readonly registry: ServiceRegistry;
 	readonly membership: Membership;
-	readonly resources: ResourceSet;
+	readonly scheduling: SchedulingPolicy;
 	/** `exec.lease`; null: none. */
 	readonly leaseMs: number | null;
 }
 
 export class Root {
 	readonly manager: JobManager;
-	readonly pool: ResourcePool;
-	readonly #options: RootOptions;
-	#scheduler: Scheduler | null = null;
+	readonly scheduling: Scheduling;
 
 	constructor(options: RootOptions) {
-		const {core, peers, log, registry, membership, resources} = options;
-		this.#options = options;
+		const {core, peers, log, registry, membership} = options;
 		const archive = new Archive(log);
-		this.pool = new ResourcePool(resources);
+		const scheduling = new Scheduling({core, membership, registry, policy: options.scheduling});
+		this.scheduling = scheduling;
 		this.manager = new JobManager({
 			core,
 			peers,
@@ -44,31 +40,22 @@ export class Root {
 			membership,
 			leaseMs: options.leaseMs,
 			onJoined: () => this.wake(),
-			ghosts: {
-				restart: () => undefined,
-				hold: ({id}, R) => {
-					if (R !== null && !core.state.jobs.has(id)) this.pool.hold(id, ResourceSet.parse(R));
-				},
-				release: ({id}) => {
-					if (core.state.jobs.has(id)) return;
-					this.pool.release(id);
-					this.wake();
-				},
-			},
+			nodes: scheduling.resources,
+			ghosts: scheduling.resources.ghosts,
+			admit: jobspec => scheduling.queues.admit(jobspec),
 		});
 		registerJobManager({core, registry, manager: this.manager, archive});
-		registerJobList(registry, new JobList(core, archive));
+		registerJobList(registry, new JobList(core, archive, id => scheduling.whyPending(id)));
 		registerJobInfo(registry, new JobInfo({core, peers, archive}));
-		membership.onChange(() => this.wake());
 	}
 
 	/** After the replay, since it derives what is held from the state. */
 	start(): void {
-		this.#scheduler = new Scheduler(this.#options.core, this.pool);
+		this.scheduling.begin();
 	}
 
-	/** Looks at the queue again. */
+	/** Looks at the queues again. */
 	wake(): void {
-		this.#scheduler?.wake();
+		this.scheduling.wake();
 	}
 }

@@ -70,8 +70,9 @@ const PLAYS: readonly Play[] = [
 
 async function running(world: SimWorld, client: StubbornClient, id: bigint): Promise<void> {
 	for (;;) {
-		const {job} = (await client.call('job-list.list-id', {id, attrs: ['state']})) as {job: {state: number}};
-		if (job.state === 16 && world.node.aliveTasks > 0) return;
+		// Before the root has heard of the start, a cancel is one of a job that did not start.
+		const {eventlog} = await client.call('job-info.lookup', {id, keys: ['eventlog'], flags: 0});
+		if (String(eventlog).includes('"start"') && world.node.aliveTasks > 0) return;
 		await new Promise<void>(resolve => void world.clock.setTimer(10, resolve));
 	}
 }

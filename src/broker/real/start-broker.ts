@@ -47,6 +47,7 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 		overlay,
 		create,
 		resources: resourcesOf(config, {rank, size: info.size, host: overlay.hosts[rank]!}),
+		scheduling: {exclude: Idset.parse(config.resource.exclude), queues: config.queues},
 		killTimeoutMs: config.exec.killTimeoutMs,
 		leaseMs: config.exec.leaseMs,
 		snapshotFacts: config.log.snapshotFacts,

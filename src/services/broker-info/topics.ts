@@ -4,7 +4,6 @@ import type {RpcRequest} from '../../net/rpc-request.ts';
 import type {ServiceRegistry} from '../../net/service-registry.ts';
 import type {Core} from '../core.ts';
 import {Fields} from '../fields.ts';
-import type {ResourcePool} from '../resource/pool.ts';
 import type {Attributes} from './attributes.ts';
 import type {LogRing} from './log-ring.ts';
 
@@ -13,13 +12,11 @@ export interface BrokerInfoTopics {
 	readonly registry: ServiceRegistry;
 	readonly attributes: Attributes;
 	readonly ring: LogRing;
-	/** The root's; null elsewhere: its topics are served at the root. */
-	readonly pool: ResourcePool | null;
 	readonly config: object;
 }
 
 export function registerBrokerInfo(options: BrokerInfoTopics): void {
-	const {core, registry, attributes, ring, pool, config} = options;
+	const {core, registry, attributes, ring, config} = options;
 	const startMs = core.clock.monotonicMs();
 	registry.register('attr.get', request => request.respond(attributes.get(new Fields(request).text('name'))));
 	registry.register('attr.list', request => request.respond({names: attributes.names}));
@@ -37,47 +34,12 @@ export function registerBrokerInfo(options: BrokerInfoTopics): void {
 	registry.register('config.get', request => request.respond(config));
 	registry.register('broker.startlog', request => request.respond({periods: periodsOf(core)}));
 	registry.register('log.dmesg', request => followLog(request, ring), {streaming: 'always'});
-	if (pool !== null) registerInstanceInfo({core, registry}, pool);
 	for (const topic of registry.topics) {
 		const service = topic.slice(0, topic.lastIndexOf('.'));
 		if (registry.find(`${service}.ping`) === undefined) {
 			registry.register(`${service}.ping`, request => answerPing(core, request));
 		}
 	}
-}
-
-function registerInstanceInfo(
-	{core, registry}: Pick<BrokerInfoTopics, 'core' | 'registry'>,
-	pool: ResourcePool,
-): void {
-	registry.register('groups.get', request => {
-		const name = new Fields(request).text('name');
-		if (name !== 'broker.online') throw new SystemError('ENOENT', `no group '${name}'`);
-		request.respond({members: onlineOf(core, pool)});
-	});
-	registry.register('resource.status', request =>
-		request.respond({
-			R: pool.total.encode(),
-			online: onlineOf(core, pool),
-			offline: pool.total.rankset.toString() === onlineOf(core, pool) ? '' : pool.total.rankset.toString(),
-			exclude: '',
-			torpid: '',
-			drain: {},
-		}),
-	);
-	registry.register('resource.sched-status', request => {
-		const online = onlineOf(core, pool) !== '';
-		request.respond({
-			all: pool.total.encode(),
-			down: (online ? pool.total.difference(pool.total) : pool.total).encode(),
-			allocated: pool.allocated().encode(),
-		});
-	});
-	registry.register('job-manager.queue-status', request => {
-		const isOpen = core.refusal === null && core.state.broker.value !== 'stopping';
-		request.respond({enable: isOpen, start: isOpen});
-	});
-	registry.register('job-manager.queue-list', request => request.respond({queues: []}));
 }
 
 function answerPing(core: Core, request: RpcRequest): void {
@@ -95,10 +57,6 @@ function stateOf(core: Core): string {
 	if (core.refusal !== null) return 'safe';
 	if (core.state.broker.value === 'running') return 'run';
 	return core.state.broker.value;
-}
-
-function onlineOf(core: Core, pool: ResourcePool): string {
-	return [...pool.total.rankset].filter(rank => core.isReconciled(rank)).join(',');
 }
 
 function periodsOf(core: Core): readonly object[] {

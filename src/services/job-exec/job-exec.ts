@@ -5,6 +5,7 @@
  */
 import {asSystemError} from '../../formats/errno.ts';
 import type {ReportBody} from '../../machines/job-report.ts';
+import type {Json} from '../../machines/job.ts';
 import {lastSeqOf, partKey, type PartSnapshot} from '../../machines/part.ts';
 import type {Timer} from '../../ports/clock.ts';
 import type {Inventory, InventoryEntry, PartReport, ProcessHost} from '../../ports/process-host.ts';
@@ -50,6 +51,8 @@ export interface JobExecOptions {
 	readonly peers: Peers;
 	readonly host: ProcessHost;
 	readonly settings: LaunchSettings;
+	/** What this node has: R of this one rank, for the root. */
+	readonly resources?: Json;
 	/** Called when the host's inventory has been compared with the root's log: this rank can work. */
 	readonly onReconciled: () => void;
 }
@@ -59,6 +62,7 @@ export class JobExec {
 	readonly #peers: Peers;
 	readonly #host: ProcessHost;
 	readonly #settings: LaunchSettings;
+	readonly #resources: Json | undefined;
 	readonly #onReconciled: () => void;
 	/** Counts the reconciliations; a later one makes those before it void. */
 	#round = 0;
@@ -74,11 +78,12 @@ export class JobExec {
 	/** Parts whose job the root does not know and would not register again: they run on, and it is told nothing. */
 	readonly #orphans = new Set<string>();
 
-	constructor({core, peers, host, settings, onReconciled}: JobExecOptions) {
+	constructor({core, peers, host, settings, resources, onReconciled}: JobExecOptions) {
 		this.#core = core;
 		this.#peers = peers;
 		this.#host = host;
 		this.#settings = settings;
+		this.#resources = resources;
 		this.#onReconciled = onReconciled;
 		this.#relay = new ReportRelay(core, peers);
 		host.onReport = report => this.#reported(report);
@@ -131,6 +136,7 @@ export class JobExec {
 			rank: this.#core.rank,
 			bootId: inventory.bootId,
 			highestJobId: inventory.highestJobId,
+			...(this.#resources === undefined ? {} : {resources: this.#resources}),
 			parts: this.#partsFor(inventory),
 		};
 		const answer = (await this.#peers.request(

@@ -82,6 +82,8 @@ export interface InventoryMessage {
 	readonly rank: number;
 	readonly bootId: string;
 	readonly highestJobId: bigint;
+	/** What its node has: R of this one rank. */
+	readonly resources?: Json;
 	readonly parts: readonly InventoryPart[];
 }
 

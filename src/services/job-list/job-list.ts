@@ -17,9 +17,11 @@ export interface ListRequest {
 export class JobList {
 	readonly #core: Core;
 	readonly #archive: Archive;
+	readonly #whyPending: (id: bigint) => string | null;
 
-	constructor(core: Core, archive: Archive) {
+	constructor(core: Core, archive: Archive, whyPending: (id: bigint) => string | null = () => null) {
 		this.#core = core;
+		this.#whyPending = whyPending;
 		this.#archive = archive;
 	}
 
@@ -85,7 +87,9 @@ export class JobList {
 		const out = Object.entries(context.ranks)
 			.filter(([rank, part]) => part.state === 'started' && !this.#core.isReconciled(Number(rank)))
 			.map(([rank]) => rank);
-		return jobViewOf(value, context, out.join(','));
+		const view = jobViewOf(value, context, out.join(','));
+		const reason = value === 'sched' ? this.#whyPending(context.id) : null;
+		return reason === null ? view : {...view, annotations: {sched: {reason_pending: reason}}};
 	}
 }
 

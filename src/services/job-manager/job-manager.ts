@@ -12,7 +12,7 @@ import type {Membership} from '../membership.ts';
 import type {PeerAnswer, Peers} from '../peers.ts';
 import {releaseEarly} from './early-release.ts';
 import type {GhostHolder} from './ghost-holder.ts';
-import {RankJoins} from './rank-joins.ts';
+import {RankJoins, type RankJoinsOptions} from './rank-joins.ts';
 import {RankOrders} from './rank-orders.ts';
 import {RankReports} from './rank-reports.ts';
 
@@ -36,7 +36,11 @@ export interface JobManagerOptions {
 	readonly core: Core;
 	readonly peers: Peers;
 	readonly archive: Archive;
+	/** Is told what each node says that it has. */
+	readonly nodes: RankJoinsOptions['nodes'];
 	readonly ghosts: GhostHolder;
+	/** Throws a SystemError if the job's queue does not take it in. */
+	readonly admit: (jobspec: Json) => void;
 	readonly membership: Membership;
 	/** `exec.lease`; null: none. */
 	readonly leaseMs: number | null;
@@ -48,10 +52,12 @@ export class JobManager {
 	readonly #core: Core;
 	readonly #peers: Peers;
 	readonly #archive: Archive;
+	readonly #admit: JobManagerOptions['admit'];
 	readonly #joins: RankJoins;
 
 	constructor(options: JobManagerOptions) {
 		const {core, peers, archive} = options;
+		this.#admit = options.admit;
 		this.#core = core;
 		this.#peers = peers;
 		this.#archive = archive;
@@ -80,6 +86,7 @@ export class JobManager {
 		}
 		checkUrgency(urgency);
 		const parsed = parseJobspec(jobspec) as unknown as Json;
+		this.#admit(parsed);
 		const sinceMs = Math.max(0, core.clock.epochMs() - core.state.broker.context.epochMs);
 		const id = nextJobid(core.state.lastJobId, sinceMs, core.rank);
 		core.post({type: 'job.submit', id, userid, urgency, flags, jobspec: parsed, requestId});

@@ -29,6 +29,7 @@ export interface RankJoinsOptions {
 	readonly core: Core;
 	readonly peers: Peers;
 	readonly archive: Archive;
+	readonly nodes: {report(rank: number, R: Json): void};
 	readonly ghosts: GhostHolder;
 	readonly membership: Membership;
 	/** `exec.lease`; null: none. */
@@ -84,7 +85,7 @@ export class RankJoins {
 
 	#inventory(message: InventoryMessage): InventoryResponse {
 		const {rank, parts, highestJobId} = message;
-		const {ghosts, archive} = this.#options;
+		const {nodes, ghosts, archive} = this.#options;
 		const core = this.#core;
 		const {state} = core;
 		this.#round += 1;
@@ -92,6 +93,7 @@ export class RankJoins {
 		const names = new Set(parts.map(part => partKey(part)));
 		this.#joins.set(rank, {round: this.#round, parts: names, isJoined: false});
 		if (highestJobId > state.lastJobId) core.post({type: 'broker.jobid-floor', id: highestJobId});
+		if (message.resources !== undefined) nodes.report(rank, message.resources);
 		const {facts, ...answer} = judgeInventory(message, {
 			jobs: [...state.jobs.values()],
 			isArchived: id => archive.job(id) !== undefined,
@@ -103,7 +105,8 @@ export class RankJoins {
 		const alive = new Set(
 			parts.filter(({state: now, isDead}) => now !== 'exited' && isDead !== true).map(part => partKey(part)),
 		);
-		for (const name of answer.superseded) {
+		// What is unknown has a job when it was registered again, and may be refused.
+		for (const name of [...answer.superseded, ...answer.unknown]) {
 			if (alive.has(partKey(name))) ghosts.hold({...name, rank}, this.#knownR(name));
 		}
 		return {...answer, round: this.#round};
@@ -117,7 +120,19 @@ export class RankJoins {
 		return job.past?.find(one => one.attempt === attempt)?.R ?? null;
 	}
 
-	#adopt({id, attempt, rank, record, isDead}: AdoptMessage): void {
+	#adopt(message: AdoptMessage): void {
+		const {ghosts} = this.#options;
+		try {
+			this.#register(message);
+		} catch (error) {
+			// It runs on all the same, with what its directory says.
+			if (message.isDead !== true) ghosts.hold(message, message.record.R);
+			throw error;
+		}
+		ghosts.release(message);
+	}
+
+	#register({id, attempt, rank, record, isDead}: AdoptMessage): void {
 		const core = this.#core;
 		const known = core.state.jobs.get(id);
 		if (known?.context.attempt === attempt && known.context.ranks[rank] !== undefined) return;

@@ -23,6 +23,11 @@ export class JobQueue {
 		return this.#entries;
 	}
 
+	/** How many are before `entry`. */
+	positionOf(entry: QueueEntry): number {
+		return this.#indexOf(entry);
+	}
+
 	/** Adds an entry; one that is there already stays once. */
 	add(entry: QueueEntry): void {
 		const index = this.#indexOf(entry);
@@ -50,6 +55,7 @@ export class JobQueue {
 	}
 }
 
-function isBefore(a: QueueEntry, b: QueueEntry): boolean {
+/** Whether `a` has its turn before `b`. */
+export function isBefore(a: QueueEntry, b: QueueEntry): boolean {
 	return a.priority !== b.priority ? a.priority > b.priority : a.id < b.id;
 }

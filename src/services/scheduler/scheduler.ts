@@ -1,41 +1,78 @@
 /**
- * The scheduler: first in, first out within a priority, without overtaking. The job at the head waits for its resources,
- * and those behind it wait for the head. Its queue and its view of what is held are derived from the jobs' states.
+ * The scheduler: in each queue first in, first out within a priority, without overtaking: the first job waits for its
+ * resources, and those behind it wait for it. Two exceptions: a queue that waits holds up no other queue, and a job
+ * that could not run even if all nodes that are up were free, since it needs some that are away, holds up nobody; when the nodes
+ * change, it is the first again. What it knows is derived from the states of jobs, nodes and queues.
  */
-import {requestOf, type Jobspec} from '../../formats/jobspec.ts';
-import {ResourceSet} from '../../formats/resource-set.ts';
-import type {Change} from '../../machines/durable-state.ts';
-import type {JobSnapshot} from '../../machines/job.ts';
+import type {Jobspec} from '../../formats/jobspec.ts';
+import type {ResourceSet} from '../../formats/resource-set.ts';
 import type {Core} from '../core.ts';
-import type {ResourcePool} from '../resource/pool.ts';
-import {JobQueue, type QueueEntry} from './queue.ts';
+import {Queues, queueOf} from '../queue/queues.ts';
+import type {Resources} from '../resource/resources.ts';
+import {explainAway, explainBusy, explainNever} from './explain.ts';
+import {admitsOf, NeedsReader, type Needs} from './needs.ts';
+import {isBefore, JobQueue, type QueueEntry} from './queue.ts';
+
+/** So many jobs are looked at in a row before others have their turn on the event loop. */
+export const JOBS_PER_PASS_MAX = 128;
+
+export interface SchedulerOptions {
+	readonly core: Core;
+	readonly resources: Resources;
+	/** Default: one without a name. */
+	readonly queues?: Queues;
+}
+
+type Outcome = 'over' | 'waits' | 'away';
+
+interface Place {
+	readonly queue: string;
+	readonly entry: QueueEntry;
+}
 
 export class Scheduler {
-	readonly queue = new JobQueue();
 	readonly #core: Core;
-	readonly #pool: ResourcePool;
+	readonly #resources: Resources;
+	readonly #queues: Queues;
+	readonly #needs: NeedsReader;
+	readonly #waiting = new Map<string, JobQueue>();
+	readonly #places = new Map<bigint, Place>();
+	/** Jobs that need nodes that are away, until the nodes change, with the reason. */
+	readonly #away = new Map<bigint, string>();
+	/** Why the first job of a queue waits. */
+	readonly #blocked = new Map<string, {readonly id: bigint; readonly reason: string}>();
+	/** The same by what is needed, so that many equal jobs cost no more than one. */
+	readonly #awayReasons = new Map<string, string>();
+	/** Ranks that got new work in the pass before. */
+	#ready: ReadonlySet<number> = new Set();
+	#definitions = 0;
 	#isDue = false;
 
-	constructor(core: Core, pool: ResourcePool) {
+	constructor({core, resources, queues = new Queues(core)}: SchedulerOptions) {
 		this.#core = core;
-		this.#pool = pool;
-		for (const job of core.state.jobs.values()) this.#holdOf(job);
-		for (const {id, job} of core.state.lost.values()) {
-			if (job?.context.hasResources === true && job.context.R !== null) {
-				pool.hold(id, ResourceSet.parse(job.context.R));
-			}
-		}
+		this.#resources = resources;
+		this.#queues = queues;
+		this.#needs = new NeedsReader(resources, queues);
 		core.perform('alloc', {
-			perform: entry => {
-				this.queue.add(entry);
-				this.wake();
-			},
-			withdraw: entry => this.queue.remove(entry),
+			perform: ({id, priority}) => this.#add({id, priority}),
+			withdraw: ({id, priority}) => this.#remove({id, priority}),
 		});
-		core.onChange(change => this.#changed(change));
+		resources.onChange(() => this.wake());
+		core.onChange(({kind}) => {
+			if (kind === 'queue') this.wake();
+		});
 	}
 
-	/** Looks at the queue again after the work at hand: resources came, or a rank is up. */
+	/** The jobs of a queue that wait, in the order of their turn; without those that need nodes that are away. */
+	queueOf(name: string): JobQueue {
+		const known = this.#waiting.get(name);
+		if (known !== undefined) return known;
+		const queue = new JobQueue();
+		this.#waiting.set(name, queue);
+		return queue;
+	}
+
+	/** Looks at the queues again after the work at hand: resources came, or a rank is up. */
 	wake(): void {
 		if (this.#isDue) return;
 		this.#isDue = true;
@@ -45,67 +82,160 @@ export class Scheduler {
 		});
 	}
 
-	#run(): void {
-		if (this.#core.refusal !== null || this.#core.state.broker.value === 'stopping') return;
-		for (let head = this.queue.first; head !== undefined; head = this.queue.first) {
-			if (!this.#schedule(head)) return;
+	/** Why a job has no resources yet, in one sentence; null: it does not wait for any. */
+	whyPending(id: bigint): string | null {
+		const place = this.#places.get(id);
+		if (place === undefined) return null;
+		const {queue, entry} = place;
+		const name = queue === '' ? 'the queue' : `queue ${queue}`;
+		if (!this.#queues.has(queue)) return `${name} is no longer in the configuration`;
+		if (!this.#queues.isStarted(queue)) {
+			const {stopReason} = this.#queues.statusOf(queue);
+			return `${name} is stopped${stopReason === '' ? '' : `: ${stopReason}`}`;
 		}
+		const away = this.#away.get(id);
+		if (away !== undefined) return away;
+		const blocked = this.#blocked.get(queue);
+		if (blocked?.id === id) return blocked.reason;
+		const ahead = this.queueOf(queue).positionOf(entry);
+		return ahead === 0 ? null : `${ahead} job(s) ahead in ${name}`;
 	}
 
-	/** False: the head must wait, and so must all others. */
-	#schedule({id, priority}: QueueEntry): boolean {
+	#add(entry: QueueEntry): void {
+		const job = this.#core.state.jobs.get(entry.id);
+		const queue = job === undefined ? '' : queueOf(job.context.jobspec);
+		this.#places.set(entry.id, {queue, entry});
+		this.queueOf(queue).add(entry);
+		// Behind one that waits there is nothing new to be found.
+		if (this.queueOf(queue).first?.id === entry.id) this.wake();
+	}
+
+	#remove(entry: QueueEntry): void {
+		const place = this.#places.get(entry.id);
+		if (place?.entry.priority !== entry.priority) return;
+		this.#places.delete(entry.id);
+		this.#away.delete(entry.id);
+		const queue = this.queueOf(place.queue);
+		if (queue.first?.id === entry.id) this.wake();
+		queue.remove(entry);
+	}
+
+	#run(): void {
+		if (this.#core.refusal !== null || this.#core.state.broker.value === 'stopping') return;
+		this.#look();
+		const isOver = new Set<string>();
+		for (let looked = 0; looked < JOBS_PER_PASS_MAX; looked += 1) {
+			const head = this.#nextHead(isOver);
+			if (head === null) return;
+			if (this.#schedule(head) === 'waits') isOver.add(head.queue);
+			else this.#blocked.delete(head.queue);
+		}
+		this.wake();
+	}
+
+	/** Looks who may get new work; after a change, jobs that waited for it have their turn again. */
+	#look(): void {
+		const {pool, definitions} = this.#resources;
+		const ready = new Set<number>();
+		for (const rank of pool.total.ranks.keys()) if (this.#resources.isReady(rank)) ready.add(rank);
+		const isSame =
+			definitions === this.#definitions &&
+			ready.size === this.#ready.size &&
+			[...ready].every(rank => this.#ready.has(rank));
+		this.#ready = ready;
+		this.#definitions = definitions;
+		if (isSame) return;
+		this.#awayReasons.clear();
+		for (const id of this.#away.keys()) {
+			const place = this.#places.get(id);
+			if (place !== undefined) this.queueOf(place.queue).add(place.entry);
+		}
+		this.#away.clear();
+	}
+
+	/** The first job of all queues that are started and not over in this pass. */
+	#nextHead(isOver: ReadonlySet<string>): Place | null {
+		let first: Place | null = null;
+		for (const [queue, {first: entry}] of this.#waiting) {
+			if (entry === undefined || isOver.has(queue) || !this.#queues.isStarted(queue)) continue;
+			if (first === null || isBefore(entry, first.entry)) first = {queue, entry};
+		}
+		return first;
+	}
+
+	#schedule({queue, entry}: Place): Outcome {
+		const {id} = entry;
 		const job = this.#core.state.jobs.get(id);
 		if (job?.value !== 'sched') {
-			this.queue.remove({id, priority});
-			return true;
+			this.queueOf(queue).remove(entry);
+			this.#places.delete(id);
+			return 'over';
 		}
-		const jobspec = job.context.jobspec as unknown as Jobspec;
-		const request = requestOf(jobspec);
-		const found = this.#pool.find(request, rank => this.#core.isReconciled(rank));
+		const needs = this.#needs.read(job.context.jobspec);
+		const known = this.#awayReasons.get(needs.key);
+		if (known !== undefined) {
+			this.#setAway({queue, entry}, known);
+			return 'away';
+		}
+		const {pool} = this.#resources;
+		const admits = admitsOf(needs);
+		const isReady = (rank: number) => this.#ready.has(rank) && admits(rank);
+		const found = pool.find(needs.request, isReady);
 		if (found !== null) {
-			const startMs = this.#core.clock.epochMs();
-			const durationMs = jobspec.attributes.system.duration * 1000;
-			const R = found.withInfo({
-				nslots: request.nslots,
-				starttime: startMs / 1000,
-				expiration: durationMs === 0 ? 0 : (startMs + durationMs) / 1000,
-			});
-			this.#core.post({
-				type: 'job.alloc',
-				id,
-				R: R.encode() as unknown as Readonly<Record<string, unknown>>,
-				ranks: [...R.ranks.keys()],
-			});
-			return true;
+			this.#allocate(id, {found, needs});
+			return 'over';
 		}
-		if (this.#pool.isFeasible(request)) return false;
+		if (pool.isFeasible(needs.request, isReady)) {
+			this.#blocked.set(queue, {id, reason: explainBusy(needs)});
+			return 'waits';
+		}
+		if (this.#mayBeFeasible(needs)) {
+			const reason = explainAway(needs, this.#resources);
+			this.#awayReasons.set(needs.key, reason);
+			this.#setAway({queue, entry}, reason);
+			return 'away';
+		}
 		this.#core.post({
 			type: 'job.exception',
 			id,
 			exception: 'alloc',
 			severity: 0,
-			note: `unsatisfiable request: ${describeTotal(this.#pool)}`,
+			note: explainNever(needs, this.#resources),
 			userid: -1,
 		});
-		return true;
+		return 'over';
 	}
 
-	#changed(change: Change): void {
-		if (change.kind !== 'job') return;
-		this.#holdOf(change.snapshot);
+	#setAway({queue, entry}: Place, reason: string): void {
+		this.#away.set(entry.id, reason);
+		this.queueOf(queue).remove(entry);
 	}
 
-	#holdOf({context: {id, hasResources, R}}: JobSnapshot): void {
-		const isHeld = this.#pool.held.has(id);
-		if (hasResources && !isHeld && R !== null) {
-			this.#pool.hold(id, ResourceSet.parse(R));
-		} else if (!hasResources && isHeld) {
-			this.#pool.release(id);
-			this.wake();
-		}
+	#allocate(id: bigint, {found, needs}: {found: ResourceSet; needs: Needs}): void {
+		const {clock, state} = this.#core;
+		const jobspec = state.jobs.get(id)!.context.jobspec as unknown as Jobspec;
+		const startMs = clock.epochMs();
+		const durationMs = jobspec.attributes.system.duration * 1000;
+		const R = found.withInfo({
+			nslots: needs.request.nslots,
+			starttime: startMs / 1000,
+			expiration: durationMs === 0 ? 0 : (startMs + durationMs) / 1000,
+		});
+		this.#core.post({
+			type: 'job.alloc',
+			id,
+			R: R.encode() as unknown as Readonly<Record<string, unknown>>,
+			ranks: [...R.ranks.keys()],
+		});
 	}
-}
 
-function describeTotal({total}: ResourcePool): string {
-	return `the instance has ${total.nodeCount} node(s), ${total.coreCount} core(s), ${total.gpuCount} gpu(s)`;
+	/** With every node up, drained ones included; one that has never said what it has may have anything. */
+	#mayBeFeasible(needs: Needs): boolean {
+		const {pool, unknown} = this.#resources;
+		const {request} = needs;
+		const admits = admitsOf(needs);
+		if (pool.isFeasible(request, admits)) return true;
+		if (unknown.length === 0) return false;
+		return request.nnodes === null || pool.countFitting(request, admits) + unknown.length >= request.nnodes;
+	}
 }

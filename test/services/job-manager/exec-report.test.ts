@@ -33,6 +33,8 @@ function managerOf(core = new FakeCore()) {
 			get: key => rows.get(Buffer.from(key).toString('hex')),
 			async *rows() {},
 		}),
+		nodes: {report: () => undefined},
+		admit: () => undefined,
 		ghosts: {
 			restart: () => undefined,
 			hold: () => undefined,

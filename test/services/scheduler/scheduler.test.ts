@@ -7,7 +7,8 @@ import test from 'ava';
 import fc from 'fast-check';
 import {requestOf} from '../../../src/formats/jobspec.ts';
 import {Scheduler} from '../../../src/services/scheduler/scheduler.ts';
-import {ResourcePool} from '../../../src/services/resource/pool.ts';
+import {SoleMembership} from '../../../src/services/membership.ts';
+import {Resources} from '../../../src/services/resource/resources.ts';
 import {FakeCore} from '../fake-core.ts';
 import {jobspecOf, resourcesOf} from '../job-fixture.ts';
 
@@ -15,10 +16,17 @@ const CORES = 8;
 
 function clusterOf(cores = CORES) {
 	const core = new FakeCore();
-	const pool = new ResourcePool(resourcesOf(1, cores));
-	const scheduler = new Scheduler(core, pool);
+	const resources = resourcesIn(core);
+	resources.report(0, resourcesOf(1, cores).encode());
+	const scheduler = new Scheduler({core, resources});
 	core.reconciled(0);
-	return {core, pool, scheduler};
+	return {core, pool: resources.pool, scheduler};
+}
+
+function resourcesIn(core: FakeCore): Resources {
+	const resources = new Resources({core, membership: new SoleMembership('n0')});
+	resources.begin();
+	return resources;
 }
 
 test('the head of the queue waits for its resources, and nobody overtakes it', t => {
@@ -94,9 +102,9 @@ test('resources of lost+found stay held over a restart', t => {
 	const id = core.submit({jobspec: jobspecOf({ntasks: 6})});
 	core.settle();
 	core.state.setAside({type: 'job.clean', id, atMs: 1}, {seq: 1, reason: 'test'});
-	const pool = new ResourcePool(resourcesOf(1, CORES));
-	new Scheduler(new FakeCore(core.state), pool);
-	t.is(pool.free().coreCount, 2);
+	t.is(resourcesIn(new FakeCore(core.state)).pool.free().coreCount, 2);
+	core.state.released.add(id);
+	t.is(resourcesIn(new FakeCore(core.state)).pool.free().coreCount, CORES, 'until an admin releases them');
 });
 
 test('whatever comes and goes: no core twice, everyone in turn, and all run in the end', t => {
@@ -115,7 +123,7 @@ test('whatever comes and goes: no core twice, everyone in turn, and all run in t
 				const running = [...core.state.jobs.values()].filter(({value}) => value === 'run');
 				const used = running.reduce((sum, {context}) => sum + requestOf(context.jobspec as never).nslots, 0);
 				assert.equal(CORES - used, pool.free().coreCount);
-				const head = scheduler.queue.first;
+				const head = scheduler.queueOf('').first;
 				if (head === undefined) return;
 				const wanted = requestOf(core.state.jobs.get(head.id)!.context.jobspec as never).nslots;
 				assert.ok(wanted > pool.free().coreCount, 'the head fits, and was not started');

@@ -1,0 +1,62 @@
+/** Nodes, queues and the scheduler of the root, wired together, with their topics. */
+import type {Idset} from '../formats/idset.ts';
+import type {ServiceRegistry} from '../net/service-registry.ts';
+import type {Core} from './core.ts';
+import type {Membership} from './membership.ts';
+import {Queues, type QueuePolicy} from './queue/queues.ts';
+import {registerQueue} from './queue/topics.ts';
+import {Resources} from './resource/resources.ts';
+import {registerResource} from './resource/topics.ts';
+import {Scheduler} from './scheduler/scheduler.ts';
+
+/** What the configuration says about scheduling. */
+export interface SchedulingPolicy {
+	/** Ranks on which nothing is ever scheduled. */
+	readonly exclude: Idset;
+	/** By name; empty: there is one queue, without a name. */
+	readonly queues: Readonly<Record<string, QueuePolicy>>;
+}
+
+export interface SchedulingOptions {
+	readonly core: Core;
+	readonly membership: Membership;
+	readonly registry: ServiceRegistry;
+	/** Default: nothing is excluded, and there is one queue. */
+	readonly policy?: SchedulingPolicy;
+}
+
+export class Scheduling {
+	readonly resources: Resources;
+	readonly queues: Queues;
+	readonly #core: Core;
+	#scheduler: Scheduler | null = null;
+
+	constructor({core, membership, registry, policy}: SchedulingOptions) {
+		this.#core = core;
+		this.resources = new Resources({
+			core,
+			membership,
+			...(policy === undefined ? {} : {exclude: policy.exclude}),
+		});
+		this.queues = new Queues(core, policy?.queues);
+		registerResource({core, registry, resources: this.resources});
+		registerQueue({core, registry, queues: this.queues});
+	}
+
+	/** After the replay, since what is held is derived from the state, and before effects are performed. */
+	begin(): void {
+		const {resources, queues} = this;
+		resources.begin();
+		this.#scheduler = new Scheduler({core: this.#core, resources, queues});
+	}
+
+	/** A rank was reconciled: looks at the queues again. */
+	wake(): void {
+		this.#scheduler?.wake();
+	}
+
+	/** Why a job has no resources yet; null: it does not wait for any. */
+	whyPending(id: bigint): string | null {
+		return this.#scheduler?.whyPending(id) ?? null;
+	}
+}
