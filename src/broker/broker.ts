@@ -327,8 +327,8 @@ export class Broker {
 		if (this.#isEnding) return;
 		if (this.runtime.state.broker.value === 'recovering') {
 			this.runtime.post({type: 'broker.reconcile'});
-			const running = [...this.runtime.state.jobs.values()].filter(({value}) => value === 'run').length;
-			this.#ring.add('info', `rank ${this.#options.rank} is reconciled: ${running} running job(s)`);
+			const running = [...this.runtime.state.parts.values()].filter(({value}) => value === 'running').length;
+			this.#ring.add('info', `rank ${this.#options.rank} is reconciled: ${running} running part(s) of jobs`);
 		}
 		this.#root?.wake();
 	}

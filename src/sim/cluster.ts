@@ -94,7 +94,9 @@ export class SimCluster {
 
 	/** SIGKILL; the broker is brought back unless `hold`. */
 	kill(rank: number, {hold = false}: {readonly hold?: boolean} = {}): void {
-		this.get(rank).isHeld = hold;
+		const one = this.get(rank);
+		if (one.isHeld) return; // It is dead already, and stays so.
+		one.isHeld = hold;
 		this.#finish(rank);
 	}
 

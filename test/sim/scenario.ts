@@ -1,6 +1,6 @@
 /** What the simulated tests share: a client that does not give up, and the checks at the end of a run. */
 import {SystemError} from '../../src/formats/errno.ts';
-import {jobspecFromCommand} from '../../src/formats/jobspec-from-command.ts';
+import {jobspecFromCommand, type CommandOptions} from '../../src/formats/jobspec-from-command.ts';
 import {stringifyJson} from '../../src/formats/json.ts';
 import {wrapSigned} from '../../src/formats/sign-none.ts';
 import {RpcClient} from '../../src/net/rpc-client.ts';
@@ -12,11 +12,13 @@ const RETRY_MS = 20;
 
 /** A client that connects again whenever its connection is lost, and asks again. */
 export class StubbornClient {
-	readonly #world: SimWorld;
+	readonly #world: Pick<SimWorld, 'clock' | 'network'>;
+	readonly #uri: string;
 	#client: RpcClient | null = null;
 
-	constructor(world: SimWorld) {
+	constructor(world: Pick<SimWorld, 'clock' | 'network'>, uri = SIM_URI) {
 		this.#world = world;
+		this.#uri = uri;
 	}
 
 	/** Rejects only with an answer of the broker. */
@@ -29,9 +31,10 @@ export class StubbornClient {
 				}
 			} catch (error) {
 				const isOutage =
-					error instanceof SystemError && ['ECONNRESET', 'ETIMEDOUT', 'ENOTCONN'].includes(error.code);
+					error instanceof SystemError &&
+					['ECONNRESET', 'ETIMEDOUT', 'ENOTCONN', 'EHOSTUNREACH'].includes(error.code);
 				if (!isOutage) throw error;
-				this.#client = null;
+				if (error.code !== 'EHOSTUNREACH') this.#client = null;
 			}
 			await new Promise<void>(resolve => void this.#world.clock.setTimer(RETRY_MS, resolve));
 		}
@@ -39,9 +42,9 @@ export class StubbornClient {
 
 	async submit(
 		argv: string[],
-		{requestId, durationS = 0}: {requestId: string; durationS?: number},
+		{requestId, ...options}: {requestId: string} & Partial<CommandOptions>,
 	): Promise<bigint> {
-		const jobspec = jobspecFromCommand({argv, durationS, cwd: '/', environment: {}});
+		const jobspec = jobspecFromCommand({argv, cwd: '/', environment: {}, ...options});
 		const J = wrapSigned(USERID, stringifyJson(jobspec));
 		const {id} = await this.call('job-ingest.submit', {J, urgency: 16, flags: 0, request_id: requestId});
 		return BigInt(id as bigint);
@@ -61,7 +64,7 @@ export class StubbornClient {
 	async #connected(): Promise<RpcClient> {
 		if (this.#client !== null) return this.#client;
 		const {clock, network} = this.#world;
-		const link = await network.transport('client').connect(SIM_URI, {timeoutMs: 1000});
+		const link = await network.transport('client').connect(this.#uri, {timeoutMs: 1000});
 		const client = RpcClient.over(link, {clock, userid: USERID});
 		client.onEnd = () => (this.#client = null);
 		this.#client = client;
