@@ -30,6 +30,17 @@ export class Fields {
 		throw this.#fault(name, 'a job id');
 	}
 
+	/** Job ids. */
+	ids(name: string): readonly bigint[] {
+		const value = this.#values[name];
+		if (!Array.isArray(value)) throw this.#fault(name, 'an array of job ids');
+		return value.map(one => {
+			if (typeof one === 'bigint') return one;
+			if (typeof one === 'number' && Number.isSafeInteger(one)) return BigInt(one);
+			throw this.#fault(name, 'an array of job ids');
+		});
+	}
+
 	integer(name: string, fallback?: number): number {
 		const value = this.#values[name] ?? fallback;
 		if (typeof value === 'bigint') return Number(value);

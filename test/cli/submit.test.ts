@@ -2,9 +2,11 @@
 import test from 'ava';
 import fc from 'fast-check';
 import {SystemError} from '../../src/formats/errno.ts';
+import {encodeEvent} from '../../src/formats/eventlog.ts';
 import {unwrapSigned} from '../../src/formats/sign-none.ts';
 import {jobEvents} from './fake-job.ts';
 import {FakeWorld} from './fake-world.ts';
+import type {ScriptedBroker} from './scripted-broker.ts';
 
 interface Sent {
 	readonly J: string;
@@ -90,17 +92,60 @@ test('--wait waits for all and exits with the highest status', async t => {
 	const statuses = [0, 3 << 8, 9];
 	let submitted = 0;
 	world.broker.on('job-ingest.submit', request => request.respond({id: (submitted += 1)}));
-	world.broker.on('job-info.eventlog-watch', request => {
-		const {id} = request.payload as {id: number};
-		for (const event of jobEvents({status: statuses[Number(id) - 1]})) {
-			request.respondStream({event: `${JSON.stringify(event)}\n`});
-		}
-		request.end();
-	});
+	serveEndings(world.broker, statuses);
 	const {exitCode, stdout, stderr} = await world.run(['submit', '--wait', '--quiet', '--cc=0-2', 'x']);
 	t.deepEqual([exitCode, stdout], [137, '']);
 	t.is(stderr, 'coppice submit: f4: task(s) Killed\n');
 });
+
+test('--wait tells of each job once, however often its stream breaks', async t => {
+	await fc.assert(
+		fc.asyncProperty(
+			fc.array(fc.constantFrom(0, 9, 15), {minLength: 1, maxLength: 40}),
+			fc.array(fc.nat({max: 8}), {maxLength: 3}),
+			async (statuses, cuts) => {
+				const world = new FakeWorld();
+				let submitted = 0;
+				world.broker.on('job-ingest.submit', request => request.respond({id: (submitted += 1)}));
+				const asked = serveEndings(world.broker, statuses, cuts);
+				const argv = ['submit', '--wait', '--quiet', `--cc=1-${statuses.length}`, 'x'];
+				const {exitCode, stderr} = await world.run(argv);
+				t.is(exitCode, Math.max(...statuses.map(status => status && 128 + status)));
+				const told = stderr.split('\n').filter(line => /task\(s\)/.test(line));
+				t.is(told.length, statuses.filter(status => status !== 0).length);
+				t.is(new Set(told).size, told.length);
+				for (const [index, {length}] of asked.entries())
+					t.true(length <= (asked[index - 1]?.length ?? length));
+			},
+		),
+		{numRuns: 15},
+	);
+});
+
+/** Answers waits for jobs 1, 2, … that end with these wait statuses; the links are cut after so many in each stream. */
+function serveEndings(
+	broker: ScriptedBroker,
+	statuses: readonly number[],
+	cuts: readonly number[] = [],
+): (readonly number[])[] {
+	const asked: (readonly number[])[] = [];
+	broker.on('job-info.endings', async request => {
+		const {ids} = request.payload as {ids: readonly number[]};
+		const cutAfter = cuts[asked.length] ?? Infinity;
+		asked.push(ids);
+		for (const [index, id] of ids.entries()) {
+			if (index >= cutAfter) return broker.cut();
+			const eventlog = jobEvents({status: statuses[Number(id) - 1]})
+				.map(encodeEvent)
+				.join('');
+			request.respondStream({endings: [{id, eventlog}]});
+			await new Promise(resolve => setImmediate(resolve));
+			if (!request.isOpen) return;
+		}
+		request.end();
+	});
+	return asked;
+}
 
 test('--env rules apply in order, with --env-remove and --env-file among them', async t => {
 	const files = {'/home/u/rules': '# a comment\nZ=$Y-$$1\n-B*\n'};

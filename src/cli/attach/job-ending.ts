@@ -28,6 +28,9 @@ export interface JobEnding {
 
 export const NO_ENDING: JobEnding = {submitted: 0, isStarted: false, exception: null, waitStatus: null};
 
+/** The events that `withEvent` reads. */
+export const ENDING_EVENTS: readonly string[] = ['submit', 'start', 'exception', 'finish'];
+
 /** `ending` with one more event of the job's main eventlog. */
 export function withEvent(ending: JobEnding, event: EventlogEvent): JobEnding {
 	const {name, timestamp, context = {}} = event;

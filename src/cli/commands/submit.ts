@@ -2,7 +2,8 @@
 import {Idset} from '../../formats/idset.ts';
 import type {JobId} from '../../formats/jobid.ts';
 import {SystemError} from '../../formats/errno.ts';
-import {reportEnding, watchEvents} from '../attach/attach-job.ts';
+import {reportEnding} from '../attach/attach-job.ts';
+import {followEndings} from '../attach/follow-endings.ts';
 import type {BrokerSession} from '../broker-session.ts';
 import type {CommandModule, ParsedArguments} from '../command.ts';
 import {UsageError} from '../command-error.ts';
@@ -59,9 +60,6 @@ export const submit: CommandModule = {
 	},
 };
 
-/** Jobs that are watched at the same time. */
-const WAIT_WINDOW = 256;
-
 function copiesOf(argv: ParsedArguments): Copy[] | null {
 	const cc = textOption(argv, 'cc');
 	const bcc = textOption(argv, 'bcc');
@@ -85,14 +83,8 @@ async function waitForAll(
 	ids: readonly JobId[],
 ): Promise<number> {
 	let highest = 0;
-	let next = 0;
-	const worker = async () => {
-		while (next < ids.length) {
-			const id = ids[next++]!;
-			const ending = await watchEvents(context, {session, id});
-			highest = Math.max(highest, await reportEnding(context, ending, jobidText(id, context.env)));
-		}
-	};
-	await Promise.all(Array.from({length: Math.min(WAIT_WINDOW, ids.length)}, worker));
+	for await (const {id, ending} of followEndings(session, ids)) {
+		highest = Math.max(highest, await reportEnding(context, ending, jobidText(id, context.env)));
+	}
 	return highest;
 }

@@ -9,6 +9,7 @@ import type {OutputStream} from '../../ports/process-host.ts';
 import type {Archive} from '../archive.ts';
 import type {Core} from '../core.ts';
 import type {Peers} from '../peers.ts';
+import {watchEndings, type EndingsWatch} from './endings-watch.ts';
 import {eventLine, watchEventlog} from './eventlog-watch.ts';
 import {readExecEventlogs, watchExecEventlog} from './exec-eventlog-watch.ts';
 import {OutputReader} from './output-reader.ts';
@@ -40,6 +41,11 @@ export class JobInfo {
 
 	archived(id: bigint): ArchiveRow | undefined {
 		return this.#options.archive.job(id);
+	}
+
+	/** As `watchEndings`. */
+	watchEndings(watch: EndingsWatch): () => void {
+		return watchEndings(this.#options, watch);
 	}
 
 	/** Follows `path` into `sink`. @throws {SystemError} ENOENT, EINVAL. Returns how to stop. */

@@ -2,6 +2,7 @@
 import {encode} from '@msgpack/msgpack';
 import type {ServiceRegistry} from '../../net/service-registry.ts';
 import {Fields} from '../fields.ts';
+import type {EndingsSink} from './endings-watch.ts';
 import type {JobInfo} from './job-info.ts';
 import type {Sink} from './sink.ts';
 
@@ -32,6 +33,22 @@ export function registerJobInfo(registry: ServiceRegistry, info: JobInfo): void 
 				sink,
 			});
 			request.onCancel = stop;
+		},
+		{streaming: 'always'},
+	);
+	registry.register(
+		'job-info.endings',
+		request => {
+			const fields = new Fields(request);
+			const sink: EndingsSink = {
+				write: value => request.respondStream(value),
+				onDrain: () => undefined,
+				end: () => request.end(),
+				fail: error => request.error(error),
+			};
+			request.onDrain = () => sink.onDrain();
+			const names = fields.any('names') === undefined ? [] : fields.texts('names');
+			request.onCancel = info.watchEndings({ids: fields.ids('ids'), names, sink});
 		},
 		{streaming: 'always'},
 	);
