@@ -25,9 +25,21 @@ import {until} from './until.ts';
 export type Role = 'broker' | 'shell' | 'launcher' | 'daemon';
 export const ROLES: readonly Role[] = ['broker', 'shell', 'launcher', 'daemon'];
 
+/** What tells each from its command line. */
+const MARKS: Readonly<Record<Role, RegExp>> = {
+	broker: / broker --instance /,
+	shell: /^coppice-shell/,
+	launcher: /coppice-launcher/,
+	daemon: /daemon-main\.js/,
+};
+
 export interface InstanceOptions {
-	/** What the one node has. Default 60. */
+	/** What each node has. Default 60. */
 	readonly cores?: number;
+	/** Brokers. Default 1. */
+	readonly size?: number;
+	/** Of the tree. Default: `kary:2`. */
+	readonly topo?: string;
 	/** More values of `--conf`. */
 	readonly confs?: readonly string[];
 	/** Mounts a tmpfs of so many bytes, for state and jobs. */
@@ -43,6 +55,7 @@ export class Instance {
 	readonly rundir: string;
 	readonly ledgers: string;
 	readonly uri: string;
+	readonly size: number;
 	readonly #options: InstanceOptions;
 	readonly #commands = new Set<CoppiceCommand>();
 	readonly #seen = new Map<Role, ProcessName>();
@@ -52,6 +65,7 @@ export class Instance {
 
 	constructor(options: InstanceOptions = {}) {
 		this.#options = options;
+		this.size = options.size ?? 1;
 		this.root = mkdtempSync('/tmp/coppice-');
 		undestroyed.add(this);
 		this.disk = join(this.root, 'disk');
@@ -77,10 +91,11 @@ export class Instance {
 
 	/** As `start`, for starts that may fail. */
 	async tryStart(...more: readonly string[]): Promise<Finished> {
-		const {cores = 60, confs = []} = this.#options;
+		const {cores = 60, confs = [], topo = 'kary:2'} = this.#options;
+		const tree = this.size === 1 ? [] : ['-s', String(this.size), '--topo', topo];
 		const directories = ['--statedir', this.statedir, '--jobdir', this.jobdir, '--rundir', this.rundir];
 		const conf = [`resource.cores=${cores}`, ...confs].flatMap(each => ['--conf', each]);
-		return this.run(['start', ...directories, ...conf, '--detach', ...more], {timeoutMs: 90_000});
+		return this.run(['start', ...tree, ...directories, ...conf, '--detach', ...more], {timeoutMs: 90_000});
 	}
 
 	/** Starts a command that goes on beside the test. */
@@ -209,7 +224,7 @@ export class Instance {
 		});
 	}
 
-	/** The process that plays a role now, asked of the broker; waits for one. */
+	/** The process that plays a role now, asked of the root; waits for one. */
 	async process(role: Role): Promise<ProcessName> {
 		const name = await until(`there is a ${role}`, async () => {
 			const {status, stdout} = await this.run(['getattr', `${role}.pid`], {timeoutMs: 15_000});
@@ -220,16 +235,29 @@ export class Instance {
 		return name;
 	}
 
-	/** As `process`, found in /proc and cgroupfs at once: also while no broker answers. Null: nobody is there. */
-	find(role: Role): ProcessName | null {
-		if (role === 'shell') {
-			const isShell = (name: ProcessName) => /^coppice-shell/.test(commandLine(name.pid));
-			const pids = this.#jobCgroup === null ? [] : pidsBelow(`${this.#jobCgroup}/shell`);
-			return pids.map(processNamed).find(name => name !== null && isShell(name)) ?? null;
+	/**
+	 * As `process`, of any rank, found in /proc and cgroupfs at once: also while no broker answers. Null: nobody is there.
+	 */
+	find(role: Role, rank = 0): ProcessName | null {
+		if (role === 'shell' || (role === 'launcher' && this.size > 1)) {
+			const isIt = (name: ProcessName) => MARKS[role].test(commandLine(name.pid));
+			const pids = this.#jobCgroup === null ? [] : pidsBelow(`${this.cgroupOf(rank)}/shell`);
+			return pids.map(processNamed).find(name => name !== null && isIt(name)) ?? null;
 		}
-		const marks = {broker: / broker --instance /, launcher: /coppice-launcher/, daemon: /daemon-main\.js/};
-		const isIt = ({pid}: ProcessName) => marks[role].test(commandLine(pid));
-		return processesNaming(this.root).find(isIt) ?? null;
+		const isIt = (line: string) =>
+			MARKS[role].test(line) && (role !== 'broker' || this.size === 1 || line.endsWith(` --rank ${rank} `));
+		return processesNaming(this.root).find(({pid}) => isIt(commandLine(pid))) ?? null;
+	}
+
+	/** The brokers that are there now, by rank. */
+	brokers(): Map<number, ProcessName> {
+		const found = new Map<number, ProcessName>();
+		for (const name of processesNaming(this.root)) {
+			const line = commandLine(name.pid);
+			const rank = MARKS.broker.test(line) ? / --rank (\d+) $/.exec(line)?.[1] : undefined;
+			if (rank !== undefined) found.set(Number(rank), name);
+		}
+		return found;
 	}
 
 	async processes(): Promise<Record<Role, ProcessName>> {
@@ -247,13 +275,12 @@ export class Instance {
 
 	/** The pids of the job's cgroup: shims, and the tasks with all that they started. */
 	pidsOf(job: JobRow, part: 'shim' | 'payload', attempt = 1): number[] {
-		return pidsBelow(`${this.#jobCgroup}/job-${job.id}.${attempt}/${part}`);
+		return this.cgroups.flatMap(path => pidsBelow(`${path}/job-${job.id}.${attempt}/${part}`));
 	}
 
 	/** The shims that are alive, with the id of their job. */
 	shims(): {pid: number; id: string}[] {
-		const jobs = this.#jobCgroup === null ? [] : children(this.#jobCgroup);
-		return jobs.flatMap(path => {
+		return this.cgroups.flatMap(children).flatMap(path => {
 			const id = /\/job-(\d+)\.\d+$/.exec(path)?.[1];
 			return id === undefined ? [] : pidsBelow(`${path}/shim`).map(pid => ({pid, id}));
 		});
@@ -263,9 +290,21 @@ export class Instance {
 		return this.#jobCgroup!;
 	}
 
+	/** The cgroup of a rank. */
+	cgroupOf(rank: number): string {
+		return this.#jobCgroup!.replace(/\.0$/, `.${rank}`);
+	}
+
+	/** Those of all ranks; none before the first start. */
+	get cgroups(): string[] {
+		if (this.#jobCgroup === null) return [];
+		return Array.from({length: this.size}, (_, rank) => this.cgroupOf(rank));
+	}
+
 	/** The end of the logs of its processes, for messages. */
 	logs(): string {
-		return ['daemon.log', 'broker-0.log', 'shell-0.log']
+		const names = Array.from({length: this.size}, (_, rank) => [`broker-${rank}.log`, `shell-${rank}.log`]);
+		return ['daemon.log', ...names.flat()]
 			.map(name => `--- ${name}\n${tail(join(this.rundir, name))}`)
 			.join('\n');
 	}
@@ -280,7 +319,7 @@ export class Instance {
 			// Stopped first, so that nobody brings back what was killed.
 			for (const name of processes) signalProcess(name, 'SIGSTOP');
 			for (const name of processes) signalProcess(name, 'SIGKILL');
-			const isEmpty = this.#jobCgroup === null || endCgroup(this.#jobCgroup);
+			const isEmpty = this.cgroups.map(endCgroup).every(Boolean);
 			quiet = processes.length === 0 && isEmpty ? quiet + 1 : 0;
 			return quiet >= 3;
 		});
@@ -296,7 +335,7 @@ export class Instance {
 
 	#assertOwn(pid: number): void {
 		const isNamed = processesNaming(this.root).some(name => name.pid === pid);
-		const isInside = this.#jobCgroup !== null && pidsBelow(this.#jobCgroup).includes(pid);
+		const isInside = this.cgroups.some(path => pidsBelow(path).includes(pid));
 		if (processNamed(pid) !== null && !isNamed && !isInside) {
 			throw new Error(`process ${pid} is not of the instance in ${this.root}: it is left alone`);
 		}
@@ -305,7 +344,7 @@ export class Instance {
 	/** Of an instance that did not come up: nobody could be asked. */
 	#cgroupFromDisk(): string | null {
 		try {
-			const [name] = readdirSync(this.jobdir);
+			const name = readdirSync(this.jobdir).find(each => each.endsWith('.0'));
 			const text = readFileSync(join(this.jobdir, name!, 'instance.json'), 'utf8');
 			const {cgroupBase} = JSON.parse(text) as {cgroupBase: string};
 			return cgroupBase === '' ? null : `${cgroupBase}/coppice-${name}`;
