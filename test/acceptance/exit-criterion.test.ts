@@ -124,15 +124,24 @@ async function asBefore(t: import('ava').ExecutionContext, found: readonly JobLo
 	t.deepEqual(await tree.check(jobs), []);
 }
 
-test.serial('at last every job ends as its tasks did, those that waited too, and nothing is left', async t => {
-	await gate.open();
-	const jobs = await tree.allInactive();
-	t.is(jobs.length, running.length + pending);
-	t.true(jobs.every(isInactive));
-	t.deepEqual(await tree.check(jobs), []);
-	t.is(tree.tasksOf(jobs).length, jobs.reduce((sum, {ntasks}) => sum + ntasks, 0));
-	t.deepEqual(jobs.filter(({exception}) => exception !== undefined), []);
-	await until('no shim is left', () => tree.shims().length === 0);
-	t.like(await tree.json('log', 'verify'), {ok: true, illegal: 0});
-	t.like(await tree.json('log', 'replay'), {match: true});
-});
+test.serial(
+	'at last every job ends as its tasks did, those that waited too, and nothing is left',
+	async t => {
+		await gate.open();
+		const jobs = await tree.allInactive();
+		t.is(jobs.length, running.length + pending);
+		t.true(jobs.every(isInactive));
+		t.deepEqual(await tree.check(jobs), []);
+		t.is(
+			tree.tasksOf(jobs).length,
+			jobs.reduce((sum, {ntasks}) => sum + ntasks, 0),
+		);
+		t.deepEqual(
+			jobs.filter(({exception}) => exception !== undefined),
+			[],
+		);
+		await until('no shim is left', () => tree.shims().length === 0);
+		t.like(await tree.json('log', 'verify'), {ok: true, illegal: 0});
+		t.like(await tree.json('log', 'replay'), {match: true});
+	},
+);
