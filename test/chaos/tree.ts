@@ -124,7 +124,7 @@ export class Tree extends Instance {
 					id: String(job['id']),
 					state: Number(job['state']),
 					reattached: Number(job['reattached'] ?? 0),
-					ranks: String(job['ranks'] ?? ''),
+					ranks: (job['ranks'] as string | undefined) ?? '',
 					hasException: job['exception_occurred'] === true,
 				});
 			}
