@@ -18,6 +18,7 @@ import type {Membership} from '../../../src/services/membership.ts';
 import type {PeerAnswer, PeerHandler, PeerOptions, Peers} from '../../../src/services/peers.ts';
 import {ResourcePool} from '../../../src/services/resource/pool.ts';
 import {Scheduler} from '../../../src/services/scheduler/scheduler.ts';
+import {Topology} from '../../../src/net/overlay/topology.ts';
 import {SimClock} from '../../../src/sim/clock.ts';
 import {SimNode, type SimNodeOptions} from '../../../src/sim/process-host.ts';
 import {SimRandom} from '../../../src/sim/random.ts';
@@ -44,6 +45,8 @@ export interface RanksOptions {
 	readonly crashes?: readonly CrashPoint[];
 	readonly leaseMs?: number;
 	readonly node?: SimNodeOptions;
+	/** Children of each rank. Default: 1, a chain. */
+	readonly fanout?: number;
 	/** Messages that get lost, by their number among all that are sent. */
 	readonly isLost?: (number: number) => boolean;
 }
@@ -58,14 +61,18 @@ export class RanksWorld {
 	readonly random = new SimRandom(1);
 	readonly ranks: readonly Rank[];
 	readonly options: RanksOptions;
+	readonly topology: Topology;
 	readonly steps: Step[] = [];
 	/** Every message that was sent, as `from>to topic`. */
 	readonly messages: string[] = [];
+	/** What requests to many ranks would be in a tree: one message to each child that is on the way. */
+	readonly splits: string[] = [];
 	crashCount = 0;
 	#isArmed = true;
 
 	constructor(options: RanksOptions) {
 		this.options = options;
+		this.topology = Topology.kary(options.size, options.fanout ?? 1);
 		this.ranks = Array.from({length: options.size}, (_, rank) => new Rank(this, rank));
 	}
 
@@ -89,7 +96,9 @@ export class RanksWorld {
 
 	/** Reached from the root: it and all on the way have said hello. */
 	isOnline(rank: number): boolean {
-		for (let at = rank; at >= ROOT; at -= 1) if (this.get(at).life?.hasJoined !== true) return false;
+		for (let at: number | null = rank; at !== null; at = this.topology.parentOf(at)) {
+			if (this.get(at).life?.hasJoined !== true) return false;
+		}
 		return true;
 	}
 
@@ -134,7 +143,7 @@ export class RanksWorld {
 export class Rank {
 	readonly rank: number;
 	readonly world: RanksWorld;
-	readonly disk: SimDisk;
+	disk: SimDisk;
 	readonly node: SimNode;
 	readonly lines: string[] = [];
 	life: Life | null = null;
@@ -169,14 +178,20 @@ export class Rank {
 		this.life = null;
 		this.disk.crash();
 		this.world.clock.setTimer(RESTART_MS, () => this.start());
-		const below = this.world.ranks[this.rank + 1];
-		if (below?.life?.hasJoined === true) {
+		for (const child of this.world.topology.childrenOf(this.rank)) {
+			const below = this.world.get(child);
 			const lost = below.life;
+			if (lost?.hasJoined !== true) continue;
 			this.world.clock.setTimer(MESSAGE_MS, () => {
 				if (below.life === lost) below.die();
 			});
 		}
 		this.world.get(ROOT).life?.membersChanged();
+	}
+
+	/** Its state directory is gone; it must be dead. */
+	wipe(): void {
+		this.disk = new SimDisk({clock: this.world.clock});
 	}
 
 	release(): void {
@@ -216,7 +231,7 @@ export class Life implements Membership, Peers {
 		this.clock = {...clock, bootId: rank.node.bootId};
 		this.#endClock = end;
 		this.size = rank.world.options.size;
-		this.parent = rank.rank === ROOT ? null : rank.rank - 1;
+		this.parent = rank.world.topology.parentOf(rank.rank);
 	}
 
 	end(): void {
@@ -298,8 +313,8 @@ export class Life implements Membership, Peers {
 	/** Joins when its parent has joined. */
 	#hello(exec: JobExec): void {
 		this.clock.setTimer(HELLO_MS, () => {
-			const {world, rank} = this.rank;
-			if (rank !== ROOT && !world.isOnline(rank - 1)) return this.#hello(exec);
+			const {world} = this.rank;
+			if (this.parent !== null && !world.isOnline(this.parent)) return this.#hello(exec);
 			this.hasJoined = true;
 			world.get(ROOT).life?.membersChanged();
 			exec.reconcile();
@@ -371,6 +386,9 @@ export class Life implements Membership, Peers {
 		payload: object,
 		options?: PeerOptions,
 	): Promise<ReadonlyMap<number, PeerAnswer>> {
+		const {world, rank: own} = this.rank;
+		const ways = new Set(ranks.map(rank => world.topology.childToward(own, rank)));
+		for (const child of ways) if (child !== null) world.splits.push(`${own}>${child} ${topic}`);
 		const ask = async (rank: number): Promise<[number, PeerAnswer]> => {
 			try {
 				return [rank, {error: null, payload: await this.request(rank, topic, payload, options)}];

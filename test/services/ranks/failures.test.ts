@@ -1,0 +1,291 @@
+/**
+ * Goal: what is promised about a job over several ranks when a node reboots, stays away, is declared dead, forgets, or
+ * can't start its part; each as one scenario on simulated nodes.
+ */
+import test from 'ava';
+import type {JobContext} from '../../../src/machines/job.ts';
+import {jobspecOf} from '../job-fixture.ts';
+import {RanksWorld, type RanksOptions} from './ranks-world.ts';
+
+const LONG = ['sleep', '1000'];
+
+async function worldOf(options: Partial<RanksOptions> = {}): Promise<RanksWorld> {
+	const world = new RanksWorld({size: 3, ...options});
+	world.start();
+	await whole(world);
+	return world;
+}
+
+const whole = (world: RanksWorld) =>
+	world.clock.run(() => world.isWhole, {withinMs: 60_000, what: 'all ranks are reconciled'});
+
+function submit(world: RanksWorld, argv: readonly string[], system: object = {}, nnodes = 3): bigint {
+	const jobspec = jobspecOf({argv, ntasks: nnodes, nnodes, systemAttributes: {...system}});
+	return world.root!.manager.submit({jobspec, urgency: 16, flags: 0, userid: 1000, requestId: null});
+}
+
+const jobOf = (world: RanksWorld, id: bigint) => world.get(0).life?.core?.state.jobs.get(id);
+const rowOf = (world: RanksWorld, id: bigint) => world.root?.archive.job(id);
+const namesOf = (job: JobContext | undefined) => (job?.events ?? []).map(({name}) => name);
+
+async function started(world: RanksWorld, id: bigint, attempt = 1): Promise<void> {
+	const isStarted = () => {
+		const job = jobOf(world, id);
+		return job?.context.started === true && job.context.attempt === attempt;
+	};
+	await world.clock.run(isStarted, {withinMs: 20_000, what: `attempt ${attempt} of job ${id} has started`});
+}
+
+async function ended(world: RanksWorld, id: bigint): Promise<JobContext & {readonly result: string}> {
+	await world.clock.run(() => rowOf(world, id) !== undefined, {
+		withinMs: 100_000,
+		what: `job ${id} ends; ${world.ranks.map(({lines}) => lines.slice(-3).join()).join(' | ')}`,
+	});
+	return rowOf(world, id)!;
+}
+
+async function nothingIsLeft(t: import('ava').ExecutionContext, world: RanksWorld): Promise<void> {
+	await world.clock.pass(5000);
+	for (const {rank, node, life} of world.ranks) {
+		t.is(node.aliveTasks, 0, `tasks on rank ${rank}`);
+		t.is(node.parts.size, 0, `directories on rank ${rank}`);
+		t.is(life?.core?.state.parts.size, 0, `parts that rank ${rank} remembers`);
+		const counts = new Map<string, number>();
+		for (const start of node.starts) counts.set(start, (counts.get(start) ?? 0) + 1);
+		t.true(
+			[...counts.values()].every(count => count === 1),
+			`started once: ${node.starts.join()}`,
+		);
+	}
+	t.deepEqual([...world.root!.pool.held.keys()], []);
+}
+
+async function reboot(world: RanksWorld, rank: number): Promise<void> {
+	world.kill(rank, {hold: true});
+	world.get(rank).node.reboot(`boot-2-of-${rank}`);
+	world.get(rank).release();
+	await whole(world);
+}
+
+test('a node that rebooted ends its job, naming the node, and the parts on other ranks are ended', async t => {
+	const world = await worldOf();
+	const id = submit(world, LONG);
+	await started(world, id);
+	await reboot(world, 2);
+	const {result, outcome, exception} = await ended(world, id);
+	t.deepEqual([result, outcome, exception?.type], ['FAILED', 'unknown', 'node-failure']);
+	t.regex(exception?.note ?? '', /node of rank 2 was rebooted/);
+	await nothingIsLeft(t, world);
+});
+
+test('a job that asks for it runs again when its node rebooted, and its first attempt can finish nothing', async t => {
+	const world = await worldOf();
+	const id = submit(world, LONG, {requeue: true});
+	await started(world, id);
+	await reboot(world, 2);
+	await started(world, id, 2);
+	t.is(jobOf(world, id)?.context.exception, null);
+	t.deepEqual(
+		world.ranks.map(({node}) => node.starts.map(start => start.split('.')[1])),
+		[0, 1, 2].map(rank => [`1/${rank}`, `2/${rank}`]),
+	);
+	world.root!.manager.raise(id, {type: 'cancel', severity: 0, note: '', userid: 1000});
+	const row = await ended(world, id);
+	t.deepEqual([row.result, row.attempt], ['CANCELED', 2]);
+	t.true(namesOf(row).includes('requeue'));
+	t.is(row.events.find(({name}) => name === 'exception')?.context?.severity, 1);
+	await nothingIsLeft(t, world);
+});
+
+test('a rank that reboots before the root heard of its start does not hang the job', async t => {
+	for (const attributes of [{}, {requeue: true}]) {
+		const world = await worldOf();
+		const id = submit(world, LONG, attributes);
+		await world.clock.run(() => world.get(2).node.starts.length === 1, {withinMs: 5000, what: 'it starts'});
+		world.kill(2, {hold: true});
+		t.is(jobOf(world, id)?.context.ranks[2]?.state, 'requested');
+		world.get(2).node.reboot('boot-2');
+		world.get(2).release();
+		if ('requeue' in attributes) {
+			await started(world, id, 2);
+			world.root!.manager.raise(id, {type: 'cancel', severity: 0, note: '', userid: 1000});
+		}
+		const {exception} = await ended(world, id);
+		t.is(exception?.type, 'requeue' in attributes ? 'cancel' : 'node-failure');
+		await nothingIsLeft(t, world);
+	}
+});
+
+test('a job whose rank stays away runs on, and ends with the true status when the rank is back', async t => {
+	const world = await worldOf();
+	const id = submit(world, ['sh', '-c', 'sleep 5; exit 7']);
+	await started(world, id);
+	world.kill(2, {hold: true});
+	await world.clock.pass(60_000);
+	t.is(jobOf(world, id)?.value, 'run');
+	t.false(world.get(0).life!.core!.isReconciled(2));
+	world.get(2).release();
+	const {result, waitStatus, events, exception} = await ended(world, id);
+	t.deepEqual([result, waitStatus, exception], ['FAILED', 7 << 8, null]);
+	const [start, finish] = ['start', 'finish'].map(name => events.find(event => event.name === name)!.atMs);
+	t.true(Math.abs(finish! - start! - 5000) < 100, 'it finished when its tasks did');
+	await nothingIsLeft(t, world);
+});
+
+test('ranks that finish before the others give their resources back, in one event', async t => {
+	const world = await worldOf({cores: 1, node: {script: (_, task) => script(task === 2 ? 3000 : 50)}});
+	const id = submit(world, ['work']);
+	await started(world, id);
+	await world.clock.pass(1000);
+	const job = jobOf(world, id)!;
+	t.is(job.value, 'run');
+	t.deepEqual(
+		job.context.events.filter(({name}) => name === 'release').map(({context}) => context),
+		[{ranks: '0-1', final: false}],
+	);
+	const row = await ended(world, id);
+	t.deepEqual(
+		row.events.filter(({name}) => name === 'release').map(({context}) => context),
+		[
+			{ranks: '0-1', final: false},
+			{ranks: '2', final: true},
+		],
+	);
+	t.is(row.result, 'COMPLETED');
+	await nothingIsLeft(t, world);
+});
+
+const script = (durationMs: number) => ({durationMs, waitStatus: 0});
+
+test('a rank that cannot start its part fails the job, named with host and reason, and the others are ended', async t => {
+	const world = await worldOf();
+	world.get(1).node.refuseLaunches('no space left on device');
+	const id = submit(world, LONG);
+	const {result, exception} = await ended(world, id);
+	t.is(result, 'FAILED');
+	t.is(exception?.type, 'exec');
+	t.is(exception?.note, 'rank 1 (n1): no space left on device');
+	await nothingIsLeft(t, world);
+});
+
+test('a time limit on three ranks is one exception', async t => {
+	const world = await worldOf();
+	const jobspec = jobspecOf({argv: LONG, ntasks: 3, nnodes: 3, durationS: 1});
+	const id = world.root!.manager.submit({jobspec, urgency: 16, flags: 0, userid: 1, requestId: null});
+	const {result, events} = await ended(world, id);
+	t.is(result, 'TIMEOUT');
+	t.is(events.filter(({name}) => name === 'exception').length, 1);
+	await nothingIsLeft(t, world);
+});
+
+test("an admin's word that a node is dead ends its parts; when it comes back they are killed there", async t => {
+	for (const requeue of [false, true]) {
+		const world = await worldOf();
+		const id = submit(world, LONG, requeue ? {requeue} : {});
+		await started(world, id);
+		t.throws(() => world.root!.manager.declareDead(2, 'smoke'), {
+			code: 'EBUSY',
+			message: /rank 2 \(n2\) is online/,
+		});
+		world.kill(2, {hold: true});
+		await world.clock.pass(100);
+		t.is(world.root!.manager.declareDead(2, 'smoke'), 1);
+		t.is(world.root!.manager.declareDead(2, 'smoke'), 0, 'nothing is left to end');
+		if (requeue) {
+			await world.clock.pass(2000);
+			t.is(jobOf(world, id)?.value, 'sched', 'it waits for three nodes');
+		} else {
+			const {exception, outcome} = await ended(world, id);
+			t.deepEqual(exception, {
+				type: 'node-failure',
+				severity: 0,
+				note: 'rank 2 (n2) was declared dead: smoke',
+			});
+			t.is(outcome, 'unknown');
+		}
+		t.is(world.get(2).node.aliveTasks, 1, 'its task does not know');
+		world.get(2).release();
+		await whole(world);
+		if (requeue) {
+			await started(world, id, 2);
+			world.root!.manager.raise(id, {type: 'cancel', severity: 0, note: '', userid: 1000});
+			await ended(world, id);
+		}
+		await nothingIsLeft(t, world);
+	}
+});
+
+test('a root that has lost its log finds a job of three ranks again, and nothing of it runs twice', async t => {
+	const world = await worldOf();
+	const id = submit(world, ['sh', '-c', 'sleep 20; exit 9']);
+	await started(world, id);
+	await world.clock.pass(500);
+	world.kill(0, {hold: true});
+	world.get(0).wipe();
+	world.get(0).release();
+	await whole(world);
+	await started(world, id);
+	t.deepEqual(namesOf(jobOf(world, id)?.context).slice(-2), ['debug.adopt', 'start']);
+	t.is(world.get(0).life!.core!.state.lastJobId, id);
+	const {result, waitStatus, attempt} = await ended(world, id);
+	t.deepEqual([result, waitStatus, attempt], ['FAILED', 9 << 8, 1]);
+	await nothingIsLeft(t, world);
+});
+
+test('a rank of a found job that has nothing of it ends the job instead of starting it again', async t => {
+	const world = await worldOf();
+	const id = submit(world, LONG);
+	await started(world, id);
+	for (const rank of [0, 1, 2]) world.kill(rank, {hold: true});
+	world.get(0).wipe();
+	world.get(2).wipe();
+	world.get(2).node.killTask({id, attempt: 1}, 2);
+	await world.clock.pass(100);
+	world.get(2).node.parts.clear();
+	for (const rank of [0, 1, 2]) world.get(rank).release();
+	await whole(world);
+	const {exception} = await ended(world, id);
+	t.deepEqual([exception?.type, exception?.severity], ['exec', 0]);
+	t.regex(exception?.note ?? '', /rank 2 has no trace/);
+	await nothingIsLeft(t, world);
+});
+
+test('whichever message is lost, the job comes to its end', async t => {
+	const argv = ['sh', '-c', 'sleep 0.2; exit 3'];
+	const calm = await worldOf();
+	const before = calm.messages.length;
+	const calmId = submit(calm, argv);
+	await ended(calm, calmId);
+	await calm.clock.pass(1000);
+	const count = calm.messages.length;
+	t.true(count - before > 15);
+	for (let lost = before + 1; lost <= count; lost += 1) {
+		const world = await worldOf({isLost: number => number === lost});
+		const id = submit(world, argv);
+		const {result, waitStatus} = await ended(world, id);
+		t.deepEqual([result, waitStatus], ['FAILED', 768], `message ${lost}: ${calm.messages[lost - 1]}`);
+		await world.clock.pass(120_000);
+		await nothingIsLeft(t, world);
+	}
+});
+
+test('a job of 512 ranks costs the root messages in proportion to its fan-out', async t => {
+	const fanout = 8;
+	const world = await worldOf({size: 512, fanout, node: {script: () => script(500)}});
+	const before = world.messages.length;
+	const id = submit(world, ['work'], {}, 512);
+	const {result, ranks, events} = await ended(world, id);
+	await world.clock.pass(2000);
+	t.is(result, 'COMPLETED');
+	t.is(Object.keys(ranks).length, 512);
+	t.deepEqual(
+		events.map(({name}) => name),
+		['submit', 'validate', 'depend', 'priority', 'alloc', 'start', 'finish', 'release', 'free', 'clean'],
+	);
+	// Orders are split on their way: one message a child and kind. Reports come up in batches.
+	t.is(world.splits.filter(split => split.startsWith('0>')).length, 2 * fanout);
+	const batches = world.messages.slice(before).filter(message => / job-exec.relay$/.test(message));
+	const toRoot = batches.filter(message => /^\d+>0 /.test(message));
+	t.true(toRoot.length <= 16 * fanout, `${toRoot.length} batches came to the root`);
+	t.true(batches.filter(message => message.startsWith('0>')).length <= 16 * fanout);
+});
