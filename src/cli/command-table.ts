@@ -75,6 +75,11 @@ export const COMMANDS: readonly CommandEntry[] = [
 		'seconds until the time limit',
 		async () => (await import('./commands/job/timeleft.ts')).timeleft,
 	),
+	own(
+		'resource dead',
+		'declare nodes dead that are out of contact',
+		async () => (await import('./commands/resource/dead.ts')).dead,
+	),
 	log('stat', 'size and range of the log', async () => (await import('./commands/log/stat.ts')).stat),
 	log('dump', 'print its facts', async () => (await import('./commands/log/dump.ts')).dump),
 	log(

@@ -198,3 +198,24 @@ test('a time limit without a unit is in minutes', async t => {
 		[300, 30, 90, 5400, 0, 0],
 	);
 });
+
+test('--requeue is an attribute, and --tasks-per-node makes tasks for all nodes', async t => {
+	const specs: Spec[] = [];
+	const submit = async (...options: string[]) => {
+		const world = new FakeWorld();
+		world.broker.on('job-ingest.submit', request => {
+			specs.push(specOf(request.payload as Sent));
+			request.respond({id: 1n});
+		});
+		return world.run(['submit', ...options, 'true']);
+	};
+	t.is((await submit('--requeue', '-N2', '--tasks-per-node=3')).exitCode, 0);
+	t.like(specs[0], {
+		resources: [{type: 'node', count: 2, with: [{type: 'slot', count: 3}]}],
+		attributes: {system: {requeue: true}},
+	});
+	t.is((await submit('-N2')).exitCode, 0);
+	t.false('requeue' in specs[1]!.attributes.system);
+	t.regex((await submit('--tasks-per-node=3')).stderr, /needs --nodes/);
+	t.regex((await submit('-N2', '-n6', '--tasks-per-node=3')).stderr, /exclude each other/);
+});

@@ -34,6 +34,8 @@ export function withSubmissionOptions(yargs: Argv): Argv {
 	text('ntasks', 'tasks; default 1, or one a node', 'n');
 	text('cores-per-task', 'cores of each task; default 1', 'c');
 	text('gpus-per-task', 'gpus of each task; default 0', 'g');
+	text('tasks-per-node', 'tasks on each of the nodes that -N asks for');
+	flag('requeue', 'run again when a node of the job is lost');
 	flag('exclusive', 'whole nodes, shared with no other job', 'x');
 	text('time-limit', 'minutes, or a duration such as 90s, 1.5h', 't');
 	text('queue', 'the queue', 'q');
@@ -65,6 +67,7 @@ export interface SubmissionOptions {
 	readonly coresPerTask?: number;
 	readonly gpusPerTask?: number;
 	readonly exclusive: boolean;
+	readonly requeue: boolean;
 	/** Seconds; 0: none. */
 	readonly durationS: number;
 	readonly queue?: string;
@@ -102,7 +105,9 @@ export function readSubmissionOptions(argv: ParsedArguments): SubmissionOptions 
 		...(Object.fromEntries(
 			Object.entries(optional).filter(([, value]) => value !== undefined),
 		) as Partial<SubmissionOptions>),
+		...perNode(argv, optional),
 		exclusive: flagOption(argv, 'exclusive'),
+		requeue: flagOption(argv, 'requeue'),
 		durationS: limit === undefined ? 0 : parseTimeLimit(limit),
 		urgency: parseUrgency(textOption(argv, 'urgency') ?? 'default'),
 		flags: parseFlags(textOptions(argv, 'flags')),
@@ -112,6 +117,18 @@ export function readSubmissionOptions(argv: ParsedArguments): SubmissionOptions 
 		shellOptions: textOptions(argv, 'setopt'),
 		attributes: textOptions(argv, 'setattr'),
 	};
+}
+
+/** `--tasks-per-node`: as many tasks as that makes on all nodes. */
+function perNode(
+	argv: ParsedArguments,
+	{nnodes, ntasks}: {readonly nnodes: number | undefined; readonly ntasks: number | undefined},
+): {readonly ntasks?: number} {
+	const each = integerOption(argv, 'tasks-per-node', {min: 1});
+	if (each === undefined) return {};
+	if (nnodes === undefined) throw new UsageError('option --tasks-per-node needs --nodes');
+	if (ntasks !== undefined) throw new UsageError('options --tasks-per-node and --ntasks exclude each other');
+	return {ntasks: each * nnodes};
 }
 
 /** `hold`, `default`, `expedite` in any case, or a number. @throws {UsageError} */

@@ -96,10 +96,10 @@ function shellOptionsOf(options: SubmissionOptions, fill: Fill): MutableMembers 
 
 /** `--setattr`: KEY is below `system`, `.KEY` below `attributes`, where `system` and `user` are. */
 function attributesOf(
-	{attributes}: SubmissionOptions,
+	{attributes, requeue}: SubmissionOptions,
 	fill: Fill,
 ): {systemAttributes?: MutableMembers; userAttributes?: MutableMembers} {
-	const members: MutableMembers = {};
+	const members: MutableMembers = requeue ? {system: {requeue}} : {};
 	for (const assignment of attributes) {
 		const isAbsolute = /^\.|^(system|user)\./.test(assignment);
 		const key = isAbsolute ? assignment.replace(/^\./, '') : `system.${assignment}`;

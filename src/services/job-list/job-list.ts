@@ -1,5 +1,6 @@
 /** Lists jobs: the active ones from memory, the finished ones from the archive. */
 import {SystemError} from '../../formats/errno.ts';
+import {Idset} from '../../formats/idset.ts';
 import type {JobSnapshot} from '../../machines/job.ts';
 import type {Archive} from '../archive.ts';
 import type {Core} from '../core.ts';
@@ -84,12 +85,15 @@ export class JobList {
 	}
 
 	#view({value, context}: JobSnapshot): JobView {
+		if (value !== 'run' && value !== 'cleanup') {
+			const view = jobViewOf(value, context);
+			const reason = value === 'sched' ? this.#whyPending(context.id) : null;
+			return reason === null ? view : {...view, annotations: {sched: {reason_pending: reason}}};
+		}
 		const out = Object.entries(context.ranks)
-			.filter(([rank, part]) => part.state === 'started' && !this.#core.isReconciled(Number(rank)))
-			.map(([rank]) => rank);
-		const view = jobViewOf(value, context, out.join(','));
-		const reason = value === 'sched' ? this.#whyPending(context.id) : null;
-		return reason === null ? view : {...view, annotations: {sched: {reason_pending: reason}}};
+			.filter(([rank, part]) => part.state !== 'exited' && !this.#core.isReconciled(Number(rank)))
+			.map(([rank]) => Number(rank));
+		return jobViewOf(value, context, out.length === 0 ? '' : Idset.from(out).toString());
 	}
 }
 

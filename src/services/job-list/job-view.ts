@@ -90,10 +90,11 @@ const TIME_OF_EVENT: readonly (readonly [string, string])[] = [
 function timesOf({events}: JobContext): Record<string, number> {
 	const times: Record<string, number> = {};
 	for (const [name, attribute] of TIME_OF_EVENT) {
-		const event = events.find(one => one.name === name);
+		// A job that was requeued has several allocations: the last one counts.
+		const event = events.findLast(one => one.name === name);
 		if (event !== undefined) times[attribute] = event.atMs / 1000;
 	}
-	const finish = events.find(({name}) => name === 'finish');
+	const finish = events.findLast(({name}) => name === 'finish');
 	const fatal = events.find(({name, context}) => name === 'exception' && context?.severity === 0);
 	const cleanup = finish ?? fatal;
 	if (cleanup !== undefined) times.t_cleanup = cleanup.atMs / 1000;

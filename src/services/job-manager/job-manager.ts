@@ -137,9 +137,19 @@ export class JobManager {
 		if (failed !== undefined && [...answers.values()].every(isFailure)) throw failed.error;
 	}
 
+	/** The ranks of an idset, or of a list of hosts. @throws {SystemError} EINVAL, ENOENT. */
+	ranksOf(targets: string): number[] {
+		return this.#joins.ranksOf(targets);
+	}
+
+	/** @throws {SystemError} EBUSY when the rank is here. */
+	checkAway(rank: number): void {
+		this.#joins.checkAway(rank);
+	}
+
 	/**
 	 * An admin's word that the node of `rank` is dead. Returns how many parts were ended.
-	 * @throws {SystemError} EBUSY when the rank is here, ENOENT when there is no such rank.
+	 * @throws {SystemError} EBUSY when the rank is here.
 	 */
 	declareDead(rank: number, reason: string): number {
 		return this.#joins.declareDead(rank, reason.slice(0, NOTE_LENGTH_MAX));

@@ -4,6 +4,8 @@
  * boot, outlives its lease, or an admin declares it dead.
  */
 import {SystemError} from '../../formats/errno.ts';
+import {Hostlist} from '../../formats/hostlist.ts';
+import {Idset} from '../../formats/idset.ts';
 import {partKey} from '../../machines/part.ts';
 import {ranksOfR, type JobSnapshot, type Json} from '../../machines/job.ts';
 import type {Archive} from '../archive.ts';
@@ -71,12 +73,34 @@ export class RankJoins {
 	 * @throws {SystemError} EBUSY when the rank is here, and can say itself what it runs.
 	 */
 	declareDead(rank: number, reason: string): number {
+		this.checkAway(rank);
 		const host = this.#options.membership.hostOf(rank);
-		if (this.#isHere(rank)) {
-			throw new SystemError('EBUSY', `rank ${rank} (${host}) is online, and says itself what runs there`);
-		}
 		const note = `rank ${rank} (${host}) was declared dead${reason === '' ? '' : `: ${reason}`}`;
 		return this.#concludeLost(rank, note);
+	}
+
+	checkAway(rank: number): void {
+		if (!this.#isHere(rank)) return;
+		const host = this.#options.membership.hostOf(rank);
+		throw new SystemError('EBUSY', `rank ${rank} (${host}) is online, and says itself what runs there`);
+	}
+
+	ranksOf(targets: string): number[] {
+		const {size} = this.#options.membership;
+		if (/^[\d[\],-]+$/.test(targets)) {
+			const ranks = [...Idset.parse(targets)];
+			const alien = ranks.find(rank => rank >= size);
+			if (alien !== undefined) throw new SystemError('ENOENT', `rank ${alien} is not in this instance`);
+			return ranks;
+		}
+		const byHost = new Map(
+			Array.from({length: size}, (_, rank) => [this.#options.membership.hostOf(rank), rank]),
+		);
+		return [...Hostlist.parse(targets)].map(host => {
+			const rank = byHost.get(host);
+			if (rank === undefined) throw new SystemError('ENOENT', `host ${host} is not in this instance`);
+			return rank;
+		});
 	}
 
 	#isHere(rank: number): boolean {

@@ -1,5 +1,6 @@
 /** The topics of `job-ingest` and `job-manager` (docs/services.md). */
 import {asSystemError, SystemError} from '../../formats/errno.ts';
+import {Idset} from '../../formats/idset.ts';
 import {parseJson} from '../../formats/json.ts';
 import {unwrapSigned} from '../../formats/sign-none.ts';
 import {signalName} from '../../formats/signal.ts';
@@ -86,6 +87,7 @@ export function registerJobManager({core, registry, manager, archive}: JobManage
 			: await Promise.allSettled(ids.map(id => manager.kill(id, signum)));
 		request.respond({count: ids.length, errors: sent.filter(({status}) => status === 'rejected').length});
 	});
+	registry.register('job-manager.node-dead', request => nodeDead(manager, request));
 	registry.register('job-manager.urgency', request => {
 		const fields = new Fields(request);
 		const before = manager.urgency(fields.id(), fields.integer('urgency'), request.userid);
@@ -93,6 +95,16 @@ export function registerJobManager({core, registry, manager, archive}: JobManage
 	});
 	registry.register('job-manager.getinfo', request => request.respond({max_jobid: core.state.lastJobId}));
 	registry.register('job-manager.wait', request => waitForEnd({core, archive, request}));
+}
+
+function nodeDead(manager: JobManager, request: RpcRequest): void {
+	const fields = new Fields(request);
+	const ranks = manager.ranksOf(fields.text('targets'));
+	const reason = fields.text('reason', '');
+	// All or none: a mistyped target must not end the jobs of the others.
+	for (const rank of ranks) manager.checkAway(rank);
+	const count = ranks.reduce((sum, rank) => sum + manager.declareDead(rank, reason), 0);
+	request.respond({ranks: Idset.from(ranks).toString(), count});
 }
 
 function parseJobspecText(text: string): unknown {

@@ -4,6 +4,7 @@
  */
 import test from 'ava';
 import type {JobContext} from '../../../src/machines/job.ts';
+import {JobList} from '../../../src/services/job-list/job-list.ts';
 import {jobspecOf} from '../job-fixture.ts';
 import {RanksWorld, type RanksOptions} from './ranks-world.ts';
 
@@ -57,7 +58,7 @@ async function nothingIsLeft(t: import('ava').ExecutionContext, world: RanksWorl
 			`started once: ${node.starts.join()}`,
 		);
 	}
-	t.deepEqual([...world.root!.pool.held.keys()], []);
+	t.deepEqual([...world.root!.scheduling.resources.pool.held.keys()], []);
 }
 
 async function reboot(world: RanksWorld, rank: number): Promise<void> {
@@ -123,7 +124,15 @@ test('a job whose rank stays away runs on, and ends with the true status when th
 	world.kill(2, {hold: true});
 	await world.clock.pass(60_000);
 	t.is(jobOf(world, id)?.value, 'run');
-	t.false(world.get(0).life!.core!.isReconciled(2));
+	const shown = () =>
+		new JobList(world.get(0).life!.core!, world.root!.archive, () => null).one(id).out_of_contact;
+	t.is(shown(), '2');
+	world.kill(1);
+	await world.clock.run(() => world.get(0).life!.core!.isReconciled(1), {
+		withinMs: 5000,
+		what: 'rank 1 is back',
+	});
+	t.is(shown(), '2');
 	world.get(2).release();
 	const {result, waitStatus, events, exception} = await ended(world, id);
 	t.deepEqual([result, waitStatus, exception], ['FAILED', 7 << 8, null]);
@@ -183,6 +192,10 @@ test("an admin's word that a node is dead ends its parts; when it comes back the
 		const world = await worldOf();
 		const id = submit(world, LONG, requeue ? {requeue} : {});
 		await started(world, id);
+		t.deepEqual(world.root!.manager.ranksOf('n[1-2]'), [1, 2]);
+		t.deepEqual(world.root!.manager.ranksOf('0,2'), [0, 2]);
+		t.throws(() => world.root!.manager.ranksOf('n7'), {code: 'ENOENT', message: /host n7/});
+		t.throws(() => world.root!.manager.ranksOf('3'), {code: 'ENOENT', message: /rank 3/});
 		t.throws(() => world.root!.manager.declareDead(2, 'smoke'), {
 			code: 'EBUSY',
 			message: /rank 2 \(n2\) is online/,

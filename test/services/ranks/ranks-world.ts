@@ -7,6 +7,7 @@ import {Runtime} from '../../../src/broker/runtime.ts';
 import {SystemError} from '../../../src/formats/errno.ts';
 import {Idset} from '../../../src/formats/idset.ts';
 import {ResourceSet} from '../../../src/formats/resource-set.ts';
+import type {Json} from '../../../src/machines/job.ts';
 import {partKey} from '../../../src/machines/part.ts';
 import type {Clock} from '../../../src/ports/clock.ts';
 import type {ProcessHost} from '../../../src/ports/process-host.ts';
@@ -16,8 +17,8 @@ import {JobExec} from '../../../src/services/job-exec/job-exec.ts';
 import {JobManager} from '../../../src/services/job-manager/job-manager.ts';
 import type {Membership} from '../../../src/services/membership.ts';
 import type {PeerAnswer, PeerHandler, PeerOptions, Peers} from '../../../src/services/peers.ts';
-import {ResourcePool} from '../../../src/services/resource/pool.ts';
-import {Scheduler} from '../../../src/services/scheduler/scheduler.ts';
+import {ServiceRegistry} from '../../../src/net/service-registry.ts';
+import {Scheduling} from '../../../src/services/scheduling.ts';
 import {Topology} from '../../../src/net/overlay/topology.ts';
 import {SimClock} from '../../../src/sim/clock.ts';
 import {SimNode, type SimNodeOptions} from '../../../src/sim/process-host.ts';
@@ -203,7 +204,7 @@ export class Rank {
 interface RootServices {
 	readonly manager: JobManager;
 	readonly archive: Archive;
-	readonly pool: ResourcePool;
+	readonly scheduling: Scheduling;
 }
 
 /** One process of a rank's broker. */
@@ -216,7 +217,6 @@ export class Life implements Membership, Peers {
 	root: RootServices | null = null;
 	log: EventLog | null = null;
 	isOver = false;
-	scheduler: Scheduler | null = null;
 	/** It has said hello to its parent. */
 	hasJoined = false;
 	readonly #endClock: () => void;
@@ -267,20 +267,21 @@ export class Life implements Membership, Peers {
 		const {bootId} = clock;
 		core.post({type: 'broker.boot', epoch: epoch + 1, bootId, uuid: random.uuid(), pid: 1, version: 'sim'});
 		if (rank === ROOT) this.root = this.#rootServices(core, log);
-		const {leaseMs = Infinity} = world.options;
+		const {leaseMs = Infinity, cores = 2} = world.options;
+		const R = ResourceSet.from([
+			[rank, {host: this.rank.host, cores: Idset.range(0, cores - 1), gpus: Idset.empty}],
+		]);
 		const exec = new JobExec({
 			core,
 			peers: this,
 			host: watchHost(this, node.host()),
 			settings: {rank, uri: `local:///sim-${rank}`, killTimeoutMs: 5000, leaseMs},
+			resources: R.encode() as unknown as Json,
 			onReconciled: () => {
 				if (core.state.broker.value === 'recovering') core.post({type: 'broker.reconcile'});
 			},
 		});
-		if (this.root !== null) {
-			const {pool} = this.root;
-			this.scheduler = new Scheduler(core, pool);
-		}
+		this.root?.scheduling.begin();
 		core.goLive();
 		this.core = core;
 		this.#hello(exec);
@@ -288,26 +289,21 @@ export class Life implements Membership, Peers {
 
 	#rootServices(core: Runtime, log: EventLog): RootServices {
 		const {world} = this.rank;
-		const {cores = 2, leaseMs = null} = world.options;
+		const {leaseMs = null} = world.options;
 		const archive = new Archive(log);
-		const pool = new ResourcePool(
-			ResourceSet.from(
-				world.ranks.map(({rank, host}) => [
-					rank,
-					{host, cores: Idset.range(0, cores - 1), gpus: Idset.empty},
-				]),
-			),
-		);
+		const scheduling = new Scheduling({core, membership: this, registry: new ServiceRegistry()});
 		const manager = new JobManager({
 			core,
 			peers: this,
 			archive,
 			membership: this,
 			leaseMs,
-			onJoined: () => this.scheduler?.wake(),
-			ghosts: {restart: () => undefined, hold: () => undefined, release: () => undefined},
+			onJoined: () => scheduling.wake(),
+			nodes: scheduling.resources,
+			ghosts: scheduling.resources.ghosts,
+			admit: () => undefined,
 		});
-		return {manager, archive, pool};
+		return {manager, archive, scheduling};
 	}
 
 	/** Joins when its parent has joined. */
