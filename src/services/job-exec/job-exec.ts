@@ -316,7 +316,9 @@ export class JobExec {
 		if (now === undefined) return false;
 		const seq = Math.min(answer.ack, lastSeqOf(now.context)); // The root may have concluded one of its own.
 		if (seq > now.context.acked) this.#core.post({type: 'part.ack', id, attempt, seq});
-		if (answer.forget) {
+		// Its end is reported too: until then the root holds what it uses.
+		const hasMore = now.value === 'exited' && seq < lastSeqOf(now.context);
+		if (answer.forget && !hasMore) {
 			this.#supersede({id, attempt});
 			return false;
 		}

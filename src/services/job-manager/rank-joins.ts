@@ -140,7 +140,7 @@ export class RankJoins {
 	#knownR({id, attempt}: PartName): Json | null {
 		const job = this.#core.state.jobs.get(id)?.context ?? this.#options.archive.job(id);
 		if (job === undefined) return null;
-		if (job.attempt === attempt) return job.R;
+		if (job.attempt === attempt && job.R !== null) return job.R;
 		return job.past?.find(one => one.attempt === attempt)?.R ?? null;
 	}
 
