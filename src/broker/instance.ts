@@ -20,6 +20,8 @@ export interface InstanceInfo {
 	readonly rundir: string;
 	/** The number of brokers. */
 	readonly size: number;
+	/** The rank of this host's only broker, where each broker has a host of its own; absent: all of them are here. */
+	readonly soleRank?: number;
 	/** As `tbon.topo`. */
 	readonly topo: string;
 	/** The cgroup below which its ranks make theirs; '' without cgroups. */
@@ -52,8 +54,13 @@ export function parseInstance(text: string, path: string): InstanceInfo {
 	if (!INSTANCE.test(instance)) {
 		throw new SystemError('EBADMSG', `${path}: damaged: ${JSON.stringify(instance)} is not an instance's id`);
 	}
+	const {soleRank} = value;
+	if (soleRank !== undefined && !Number.isSafeInteger(soleRank)) {
+		throw new SystemError('EBADMSG', `${path}: damaged: soleRank is no rank`);
+	}
 	return {
 		instance,
+		...(soleRank === undefined ? {} : {soleRank: soleRank as number}),
 		hostname: read('hostname', 'string'),
 		statedir: read('statedir', 'string'),
 		jobdir: read('jobdir', 'string'),
@@ -116,9 +123,17 @@ export function rankHostname(
 	return size === 1 ? hostname : `${hostname}-${rank}`;
 }
 
-/** The state directory of a rank: rank 0 has the instance's own. */
-export function rankStatedir({statedir}: Pick<InstanceInfo, 'statedir'>, rank: number): string {
-	return rank === 0 ? statedir : join(statedir, `rank-${rank}`);
+/** The state directory of a rank: rank 0 has the instance's own, and so has a rank that is alone on its host. */
+export function rankStatedir(
+	{statedir, soleRank}: Pick<InstanceInfo, 'statedir' | 'soleRank'>,
+	rank: number,
+): string {
+	return rank === 0 || rank === soleRank ? statedir : join(statedir, `rank-${rank}`);
+}
+
+/** The ranks that run on this host, ascending. */
+export function ranksHere({size, soleRank}: Pick<InstanceInfo, 'size' | 'soleRank'>): readonly number[] {
+	return soleRank === undefined ? Array.from({length: size}, (_, rank) => rank) : [soleRank];
 }
 
 /** Where a broker listens for clients of its host. */

@@ -128,7 +128,7 @@ function refuseLiving(info: InstanceInfo, living: readonly LivingProcess[]): voi
 	throw new SystemError(
 		'EBUSY',
 		`the instance ${info.instance} of ${info.statedir} is already running: ${who}; ` +
-			`its URI is ${localUri(info.rundir, 0)}`,
+			`its URI is ${localUri(info.rundir, info.soleRank ?? 0)}`,
 	);
 }
 

@@ -20,6 +20,7 @@ import {
 	type InstanceInfo,
 	type RankRecord,
 } from '../instance.ts';
+import {checkSite, type ClusterSite} from '../cluster-site.ts';
 import {decideRanks, type RankFound} from '../rank-decision.ts';
 import {decideStart, type StateDirFound} from '../start-decision.ts';
 import {entriesOf, livingOf, readStartRecord, scanKnown, unfinishedOfRank} from './instance-scan.ts';
@@ -37,6 +38,8 @@ export interface PrepareOptions {
 	readonly size: number | null;
 	readonly topo: string;
 	readonly hostname: string;
+	/** Each broker has a host of its own, and this host's is this one; absent: all brokers are on this host. */
+	readonly site?: ClusterSite;
 	readonly env: Readonly<Record<string, string | undefined>>;
 	readonly userid: number;
 	readonly nowMs: number;
@@ -141,23 +144,24 @@ async function resolveNames({statedir, jobdir, env, userid}: PrepareOptions): Pr
 }
 
 async function prepare(options: PrepareOptions, {names, statedir}: Resolved): Promise<PreparedInstance> {
-	const {topo, hostname, adopt, warn} = options;
+	const {topo, hostname, adopt, warn, site = null} = options;
 	const asked = {
 		jobdir: options.jobdir === null ? null : names.jobdir,
 		rundir: options.rundir === null ? null : await resolveLinks(options.rundir),
 	};
-	const found = await lookAt(statedir);
+	const stateFound = await lookAt(statedir);
 	const known =
-		found.record === null
+		stateFound.record === null
 			? await scanKnown({statedir, jobdir: names.jobdir, rundirs: names.rundirs, warn})
 			: [];
-	const decision = decideStart({statedir: found, known, asked, adopt});
+	const decision = decideStart({statedir: stateFound, known, asked, adopt});
 	const isKnown = decision.kind === 'recover';
 	let before: InstanceInfo;
 	if (isKnown) {
+		checkSite(decision.info, site);
 		before = {...decision.info, cgroupBase: await cgroupBaseOf(decision.info)};
 	} else {
-		const instance = options.uuid();
+		const instance = site?.instance ?? options.uuid();
 		before = {
 			instance,
 			hostname,
@@ -170,17 +174,16 @@ async function prepare(options: PrepareOptions, {names, statedir}: Resolved): Pr
 			createdMs: options.nowMs,
 		};
 	}
-	const info = {...before, size: options.size ?? before.size, topo};
+	const place = site === null ? {} : {hostname, soleRank: site.rank};
+	const info = {...before, ...place, size: options.size ?? before.size, topo};
 	checkDirectories(info);
-	const ranks = decideRanks({
-		info: before,
-		size: info.size,
-		adopt,
-		found: await lookAtRanks(before, info.size),
-	});
+	const found = site === null ? await lookAtRanks(before, info.size) : [];
+	const ranks = decideRanks({info: before, size: info.size, adopt, found});
 	const log = isKnown ? decision.log : 'new';
-	await makeAll(info, [{rank: 0, log}, ...ranks]);
-	if (log === 'made') await markLogMade(info, 0);
+	const first = site?.rank ?? 0;
+	await makeRundir(info, isKnown);
+	await makeAll(info, [{rank: first, log}, ...ranks]);
+	if (log === 'made') await markLogMade(info, first);
 	return {
 		info,
 		isKnown,
@@ -233,7 +236,6 @@ async function makeAll(
 	info: InstanceInfo,
 	ranks: readonly {readonly rank: number; readonly log: 'new' | 'made'}[],
 ): Promise<void> {
-	await makeRundir(info);
 	// One after the other where ranks share the directory that is made for them.
 	await makeDirectory(info.jobdir);
 	await makeDirectory(info.statedir);
@@ -247,7 +249,7 @@ async function makeAll(
 	await Promise.all(ranks.map(make));
 }
 
-async function makeRundir({instance, rundir}: InstanceInfo): Promise<void> {
+async function makeRundir({instance, rundir}: InstanceInfo, isKnown: boolean): Promise<void> {
 	const other = await readStartRecord(rundir);
 	if (other !== null && other.info.instance !== instance) {
 		throw new SystemError(
@@ -256,7 +258,8 @@ async function makeRundir({instance, rundir}: InstanceInfo): Promise<void> {
 				'no two instances share a run directory',
 		);
 	}
-	if (other === null) {
+	// A known instance has files of its own there, also where no start record says so: a broker under systemd has none.
+	if (other === null && !isKnown) {
 		const foreign = (await entriesOf(rundir)).map(({name}) => name);
 		if (foreign.length > 0) {
 			throw new SystemError(

@@ -23,6 +23,7 @@ import {
 	INSTANCE_FILE,
 	parseInstance,
 	parseRankRecord,
+	ranksHere,
 	type InstanceInfo,
 	type RankRecord,
 } from '../instance.ts';
@@ -67,7 +68,8 @@ export async function scanKnown({statedir, jobdir, rundirs, warn}: ScanOptions):
 }
 
 /** The daemon and the brokers of an instance that are alive. */
-export async function livingOf({instance, rundir, size}: InstanceInfo): Promise<LivingProcess[]> {
+export async function livingOf(info: InstanceInfo): Promise<LivingProcess[]> {
+	const {instance, rundir} = info;
 	const living: LivingProcess[] = [];
 	const daemon = await lockHolder(daemonLockName(instance));
 	if (daemon !== null) {
@@ -76,7 +78,7 @@ export async function livingOf({instance, rundir, size}: InstanceInfo): Promise<
 		const pid = daemon.pid ?? (written !== null && isNamedAlive(written) ? written.pid : null);
 		living.push({what: 'daemon', pid});
 	}
-	for (let rank = 0; rank < size; rank += 1) {
+	for (const rank of ranksHere(info)) {
 		const name = await readPidFile(brokerPidPath(rundir, rank));
 		if (name !== null && isNamedAlive(name)) living.push({what: `broker ${rank}`, pid: name.pid});
 	}
@@ -86,7 +88,7 @@ export async function livingOf({instance, rundir, size}: InstanceInfo): Promise<
 /** The instance's parts that are alive, or have tasks without an exit record. */
 export async function unfinishedOf(info: InstanceInfo): Promise<UnfinishedPart[]> {
 	const unfinished: UnfinishedPart[] = [];
-	for (let rank = 0; rank < info.size; rank += 1) unfinished.push(...(await unfinishedOfRank(info, rank)));
+	for (const rank of ranksHere(info)) unfinished.push(...(await unfinishedOfRank(info, rank)));
 	return unfinished;
 }
 

@@ -3,11 +3,15 @@ import {readFileSync} from 'node:fs';
 import {availableParallelism} from 'node:os';
 import {RealProcessHost} from '../../exec/real/process-host.ts';
 import {SystemClock} from '../../ports/real/system-clock.ts';
+import {SystemError} from '../../formats/errno.ts';
 import {Hostlist} from '../../formats/hostlist.ts';
 import {Idset} from '../../formats/idset.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import type {OverlayOptions} from '../../net/overlay/overlay-options.ts';
 import {UnixTransport} from '../../net/real/unix-transport.ts';
+import {RefusalLog} from '../../net/refusal-log.ts';
+import {SchemeTransport} from '../../net/scheme-transport.ts';
+import type {Clock} from '../../ports/clock.ts';
 import type {Transport} from '../../ports/transport.ts';
 import {LevelStoreDir} from '../../store/real/level-store-dir.ts';
 import {Broker} from '../broker.ts';
@@ -25,14 +29,13 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 	const overlay = overlayOptionsOf({config, info, rank});
 	const clock = new SystemClock();
 	const random = new SystemRandom();
-	const sockets = new UnixTransport();
-	sockets.onAcceptError = error => write(`err: ${error.toString()}`);
+	const links = await makeTransport(options, clock);
 	const transport: Transport = {
 		listen: async (address, onLink) => {
 			if (address === localUri(info.rundir, rank)) await beforeServing();
-			return sockets.listen(address, onLink);
+			return links.listen(address, onLink);
 		},
-		connect: (address, timing) => sockets.connect(address, timing),
+		connect: (address, timing) => links.connect(address, timing),
 	};
 	const host = new RealProcessHost({...info, rank, clock, random, log: text => write(`info: ${text}`)});
 	return Broker.start({
@@ -63,6 +66,29 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 		write: (line, severity) => write(`${severity}: ${line}`),
 		onShutdown: () => daemon.shutdownAsked(),
 	});
+}
+
+/** Unix sockets; where the instance has several hosts, also TLS between them. */
+async function makeTransport(
+	{config, instance, write}: StartBrokerOptions,
+	clock: Clock,
+): Promise<Transport> {
+	const onAcceptError = (error: SystemError) => write(`err: ${error.toString()}`);
+	const local = new UnixTransport();
+	local.onAcceptError = onAcceptError;
+	if (!isCluster(config)) return new SchemeTransport({local, tls: null});
+	const {readInstanceKey} = await import('../../net/real/instance-key.ts');
+	const {TlsTransport} = await import('../../net/real/tls-transport.ts');
+	const key = await readInstanceKey(config.bootstrap.key!);
+	if (key.instance !== instance.instance) {
+		const of = `is that of instance ${key.instance}, not of ${instance.instance}`;
+		throw new SystemError('EINVAL', `key ${config.bootstrap.key} ${of}`);
+	}
+	const tls = new TlsTransport(key);
+	const refusals = new RefusalLog(clock, line => write(`warning: tls: ${line}`));
+	tls.onRefused = refusal => refusals.add(refusal);
+	tls.onAcceptError = onAcceptError;
+	return new SchemeTransport({local, tls});
 }
 
 /** What attributes tell of the tree. */

@@ -1,13 +1,22 @@
 /** `coppice broker`: one broker in the foreground, for systemd and for the daemon of `coppice start`. */
 import {hostname} from 'node:os';
+import {bootstrapOf, isCluster} from '../../broker/bootstrap.ts';
+import type {BrokerConfig} from '../../broker/config.ts';
 import {EXIT_REFUSED} from '../../broker/daemon-protocol.ts';
 import type {InstanceInfo} from '../../broker/instance.ts';
 import {runBrokerProcess} from '../../broker/real/broker-process.ts';
-import {readInstance, readRankRecord, withPreparedInstance} from '../../broker/real/instance-dirs.ts';
+import {
+	readInstance,
+	readRankRecord,
+	withPreparedInstance,
+	type PrepareOptions,
+} from '../../broker/real/instance-dirs.ts';
 import {readStartRecord} from '../../broker/real/instance-scan.ts';
 import {readConfig} from '../../broker/real/read-config.ts';
 import {startBroker} from '../../broker/real/start-broker.ts';
 import {SystemError} from '../../formats/errno.ts';
+import {RANKS_MAX} from '../../net/overlay/topology.ts';
+import {readInstanceKey} from '../../net/real/instance-key.ts';
 import type {CommandModule, ParsedArguments} from '../command.ts';
 import {UsageError} from '../command-error.ts';
 import type {CliContext} from '../context.ts';
@@ -15,17 +24,19 @@ import {flagOption, integerOption, textOption, textOptions} from '../option-valu
 import {defaultLinkFor, placeDefaultLink} from '../real/daemon-rundir.ts';
 import {attributesOf, directoriesOf} from './start.ts';
 
-const RANK_MAX = 16_383;
-
 export const broker: CommandModule = {
 	name: 'broker',
 	describe:
 		'Runs one broker in the foreground. SIGTERM leaves jobs running. Exit status 42: it refuses to run, and a restart ' +
 		"can't cure that.",
-	example: 'coppice broker --statedir /var/lib/coppice/state',
+	example:
+		'coppice broker --statedir /var/lib/coppice/state\ncoppice broker --conf /etc/coppice/coppice.toml',
 	builder: yargs =>
 		yargs
-			.option('rank', {type: 'string', describe: 'default 0'})
+			.option('rank', {
+				type: 'string',
+				describe: 'default: that of this host in bootstrap.hosts, or 0',
+			})
 			.option('instance', {
 				type: 'string',
 				describe: 'the id; default: that of the directories, or a new one',
@@ -50,11 +61,10 @@ export const broker: CommandModule = {
 			}),
 	handler: async (argv, context) => {
 		if (argv._.length > 0) throw new UsageError(`unexpected argument '${argv._[0]}'`);
-		const rank = integerOption(argv, 'rank', {min: 0, max: RANK_MAX}) ?? 0;
 		const attributes = Object.fromEntries(attributesOf(argv));
 		let info: InstanceInfo;
 		try {
-			info = await findInstance(argv, context, rank);
+			info = await findInstance(argv, context);
 		} catch (error) {
 			if (!(error instanceof SystemError)) throw error;
 			await context.warn(error.toString());
@@ -63,7 +73,7 @@ export const broker: CommandModule = {
 		const confs = textOptions(argv, 'conf');
 		return runBrokerProcess({
 			info,
-			rank,
+			rank: rankOption(argv) ?? info.soleRank ?? 0,
 			confs,
 			attributes,
 			hasDaemon: flagOption(argv, 'daemon'),
@@ -73,11 +83,12 @@ export const broker: CommandModule = {
 };
 
 /** The instance that is named, or the one of the directories, which are made when they are new. */
-async function findInstance(argv: ParsedArguments, context: CliContext, rank: number): Promise<InstanceInfo> {
+async function findInstance(argv: ParsedArguments, context: CliContext): Promise<InstanceInfo> {
 	const instance = textOption(argv, 'instance');
 	const directories = directoriesOf(argv, context.world.cwd);
 	const {statedir, jobdir, rundir} = directories;
-	if (instance === undefined) return prepareInstance(argv, context, rank);
+	if (instance === undefined) return prepareInstance(argv, context);
+	const rank = rankOption(argv) ?? 0;
 	if (statedir === null || jobdir === null || rundir === null) {
 		throw new UsageError('--instance goes with --statedir, --jobdir and --rundir');
 	}
@@ -97,22 +108,19 @@ async function findInstance(argv: ParsedArguments, context: CliContext, rank: nu
 	return found;
 }
 
-async function prepareInstance(
-	argv: ParsedArguments,
-	context: CliContext,
-	rank: number,
-): Promise<InstanceInfo> {
-	if (rank > 0)
-		throw new SystemError('ENOTSUP', `--rank ${rank}: the instance is not known; see coppice start -s`);
+function rankOption(argv: ParsedArguments): number | undefined {
+	return integerOption(argv, 'rank', {min: 0, max: RANKS_MAX - 1});
+}
+
+async function prepareInstance(argv: ParsedArguments, context: CliContext): Promise<InstanceInfo> {
 	const {world, env} = context;
 	const config = await readConfig(textOptions(argv, 'conf'));
 	return withPreparedInstance(
 		{
 			...directoriesOf(argv, world.cwd),
 			adopt: flagOption(argv, 'adopt'),
-			size: null,
 			topo: config.tbon.topo,
-			hostname: hostname(),
+			...(await placeOfThisHost(argv, config)),
 			env,
 			userid: world.userid,
 			nowMs: world.clock.epochMs(),
@@ -125,4 +133,31 @@ async function prepareInstance(
 			return info;
 		},
 	);
+}
+
+/** Whose broker this is: the one of an instance of its own, or that of this host in a cluster. */
+async function placeOfThisHost(
+	argv: ParsedArguments,
+	config: BrokerConfig,
+): Promise<Pick<PrepareOptions, 'hostname' | 'size' | 'site'>> {
+	// As in Flux: for hosts that are known by another name, and for tests.
+	const named = attributesOf(argv).findLast(([name]) => name === 'hostname')?.[1];
+	const rank = rankOption(argv);
+	if (isCluster(config)) {
+		const place = bootstrapOf(config, {hostname: named ?? hostname(), rank});
+		const {instance} = await readInstanceKey(config.bootstrap.key!);
+		return {
+			hostname: place.hosts[place.rank]!,
+			size: place.size,
+			site: {rank: place.rank, instance},
+		};
+	}
+	if (rank !== undefined && rank > 0) {
+		throw new SystemError(
+			'ENOTSUP',
+			`--rank ${rank}: without --instance, and with a configuration that does not name several hosts ` +
+				'(bootstrap.hosts), there is rank 0 only; see coppice start -s',
+		);
+	}
+	return {hostname: named ?? hostname(), size: null};
 }

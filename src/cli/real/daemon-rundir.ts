@@ -21,7 +21,7 @@ const POLL_MS = 20;
  * Makes `link` lead to the instance's socket, in one step. @throws {SystemError} EEXIST when something else than a link
  * is there.
  */
-export async function placeDefaultLink(link: string, {rundir}: InstanceInfo): Promise<void> {
+export async function placeDefaultLink(link: string, {rundir, soleRank = 0}: InstanceInfo): Promise<void> {
 	const before = await lstat(link).catch(() => null);
 	if (before !== null && !before.isSymbolicLink()) {
 		throw new SystemError('EEXIST', `${link} is in the way: it is no symbolic link`);
@@ -29,7 +29,7 @@ export async function placeDefaultLink(link: string, {rundir}: InstanceInfo): Pr
 	await makeDirectory(dirname(link));
 	const aside = `${link}.${process.pid}.tmp`;
 	await rm(aside, {force: true});
-	await symlink(localSocketPath(rundir, 0), aside);
+	await symlink(localSocketPath(rundir, soleRank), aside);
 	await rename(aside, link);
 }
 

@@ -18,6 +18,8 @@ import {
 	type FromDaemon,
 	type StartRecord,
 } from '../../broker/daemon-protocol.ts';
+import {isCluster} from '../../broker/bootstrap.ts';
+import {placeOf, type BrokerConfig} from '../../broker/config.ts';
 import {localUri, rankHostname, type InstanceInfo} from '../../broker/instance.ts';
 import {withPreparedInstance, type PreparedInstance} from '../../broker/real/instance-dirs.ts';
 import {lockHolder} from '../../broker/real/kernel-lock.ts';
@@ -78,6 +80,7 @@ export async function startInstance(options: StartOptions): Promise<StartedInsta
 	const untilMs = performance.now() + (options.timeoutMs ?? START_TIMEOUT_MS);
 	const confs = options.confs.map(conf => absoluteConf(conf, options.cwd));
 	const config = await readConfig(confs);
+	refuseCluster(config);
 	const userid = process.getuid!();
 	const {info} = await withPreparedInstance(
 		{
@@ -183,6 +186,17 @@ async function bringDaemonUp(
 	ended.catch(() => undefined); // Later ends are seen by other means.
 	const connection = await Promise.race([connectWithin(daemonSocketPath(info.rundir), DAEMON_UP_MS), ended]);
 	connection.close();
+}
+
+/** Brokers of several hosts can't be started from one of them. */
+function refuseCluster(config: BrokerConfig): void {
+	if (!isCluster(config)) return;
+	const {hosts} = config.bootstrap;
+	throw new SystemError(
+		'EINVAL',
+		`${placeOf(config, 'bootstrap.hosts')}: bootstrap.hosts names ${hosts.length} hosts: run 'coppice broker' on each ` +
+			'of them; coppice start is for the brokers of one host',
+	);
 }
 
 interface WaitOptions extends Pick<StartOptions, 'probe' | 'signal' | 'timeoutMs'> {

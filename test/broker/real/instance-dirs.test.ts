@@ -259,3 +259,66 @@ test('an instance grows by new ranks, and shrinks only where no job is left', as
 	t.is((await start({size: 2})).info.size, 2);
 	t.is((await readRankRecord(info, 1))?.log, 'made', 'a rank that comes back goes on with its log');
 });
+
+const site = {rank: 2, instance: '3b2c0000-0000-4000-8000-000000000001'};
+const onHost = {site, size: 3, hostname: 'n3'};
+
+test('a host of a cluster has directories for its own rank, and the id that the key names', async t => {
+	const {root, start} = await fixture(t);
+	const {info} = await start(onHost);
+	t.is(info.instance, site.instance);
+	t.is(info.hostname, 'n3');
+	t.is(info.soleRank, 2);
+	t.is(rankStatedir(info, 2), join(root, 'state'));
+	t.is((await readRankRecord(info, 2))?.log, 'new');
+	t.is(await readRankRecord(info, 0), null);
+	t.is(await readRankRecord(info, 1), null);
+	await markLogMade(info, 2);
+	t.deepEqual((await start(onHost)).info, info);
+	t.is((await readRankRecord(info, 2))?.log, 'made');
+	t.is((await start({...onHost, size: 5})).info.size, 5);
+});
+
+test('a host of a cluster refuses what its state directory is not', async t => {
+	const {start} = await fixture(t);
+	const {info} = await start(onHost);
+	await markLogMade(info, 2);
+	await t.throwsAsync(start({...onHost, site: {...site, rank: 1}}), {
+		code: 'EINVAL',
+		message: /as rank 2, and/,
+	});
+	await t.throwsAsync(start({...onHost, site: {...site, instance: 'x'}}), {
+		code: 'EINVAL',
+		message: /keygen/,
+	});
+	await t.throwsAsync(start(), {code: 'EINVAL', message: /coppice broker/});
+	t.is((await readRankRecord(info, 2))?.log, 'made');
+});
+
+test('the lost state of a host of a cluster is noticed, and taken over with --adopt', async t => {
+	const {start} = await fixture(t);
+	const {info} = await start(onHost);
+	await markLogMade(info, 2);
+	await makePart(info, unwritten, 2);
+	await rm(info.statedir, {recursive: true});
+	await t.throwsAsync(start(onHost), {code: 'EEXIST', message: /on rank 2: ended without a record/});
+	const adopted = await start({...onHost, adopt: true});
+	t.true(adopted.isAdopted);
+	t.is(adopted.info.instance, site.instance);
+});
+
+test('a run directory that a killed broker left is no other one’s, with or without a daemon', async t => {
+	const {start, root} = await fixture(t);
+	for (const change of [
+		{rundir: join(root, 'r')},
+		{...onHost, rundir: join(root, 'r2'), statedir: join(root, 's2')},
+	]) {
+		const {info} = await start(change);
+		await markLogMade(info, info.soleRank ?? 0);
+		await writeFile(join(info.rundir, 'local-0'), '');
+		t.is((await start(change)).info.instance, info.instance);
+	}
+	await mkdir(join(root, 'r3'));
+	await writeFile(join(root, 'r3', 'strange'), '');
+	await t.throwsAsync(start({rundir: join(root, 'r3'), statedir: join(root, 's3')}), {code: 'ENOTEMPTY'});
+});
