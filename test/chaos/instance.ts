@@ -86,6 +86,11 @@ export class Instance {
 		if (finished.status !== 0) {
 			throw new Error(`coppice start: status ${finished.status}\n${finished.stderr}\n${this.logs()}`);
 		}
+		await this.began();
+	}
+
+	/** It has come up for the first time. */
+	protected async began(): Promise<void> {
 		this.#jobCgroup = await this.getattr('job-cgroup');
 	}
 
@@ -301,11 +306,17 @@ export class Instance {
 		return Array.from({length: this.size}, (_, rank) => this.cgroupOf(rank));
 	}
 
+	/** The run directory of a rank. */
+	rundirOf(rank: number): string {
+		void rank; // They share one, where they are on one host.
+		return this.rundir;
+	}
+
 	/** The end of the logs of its processes, for messages. */
 	logs(): string {
 		const names = Array.from({length: this.size}, (_, rank) => [`broker-${rank}.log`, `shell-${rank}.log`]);
 		return ['daemon.log', ...names.flat()]
-			.map(name => `--- ${name}\n${tail(join(this.rundir, name))}`)
+			.map(name => `--- ${name}\n${tail(join(this.rundirOf(Number(/\d+/.exec(name)?.[0] ?? 0)), name))}`)
 			.join('\n');
 	}
 

@@ -65,7 +65,7 @@ export class Tree extends Instance {
 	async client(rank: number): Promise<RpcClient> {
 		const known = this.#clients.get(rank);
 		if (known?.end === null) return known;
-		const uri = `local://${this.rundir}/local-${rank}`;
+		const uri = `local://${this.rundirOf(rank)}/local-${rank}`;
 		const link = await new UnixTransport().connect(uri, {timeoutMs: CONNECT_TIMEOUT_MS});
 		const client = RpcClient.over(link, {clock: new SystemClock()});
 		this.#clients.set(rank, client);
@@ -74,21 +74,12 @@ export class Tree extends Instance {
 
 	/** By rank, as the root reaches them now; null: not at all. */
 	async boots(): Promise<(RankBoot | null)[]> {
-		return Promise.all(
-			this.ranks.map(async nodeid => {
-				try {
-					const [boots, pid] = await Promise.all(
-						['broker.boot-count', 'broker.pid'].map(async name => {
-							const {value} = (await this.call('attr.get', {name}, {nodeid})) as {value: string};
-							return Number(value);
-						}),
-					);
-					return {boots: boots!, pid: pid!};
-				} catch {
-					return null; // It is away, or the root is.
-				}
-			}),
-		);
+		return Promise.all(this.ranks.map(async nodeid => this.#boot(nodeid, {rank: 0})));
+	}
+
+	/** As `boots`, of one rank, asked over its own socket: also while the root does not reach it. */
+	async bootHere(rank: number): Promise<RankBoot | null> {
+		return this.#boot(rank, {rank});
 	}
 
 	/** Waits until the root reaches all ranks, and returns their boots. `isDone` may want more of them. */
@@ -175,6 +166,20 @@ export class Tree extends Instance {
 	/** The shells that are there. */
 	shells(): ProcessName[] {
 		return this.ranks.map(rank => this.find('shell', rank)).filter(name => name !== null);
+	}
+
+	/** `nodeid` as the broker of `rank` reaches it. */
+	async #boot(nodeid: number, {rank}: {readonly rank: number}): Promise<RankBoot | null> {
+		const attribute = async (name: string) => {
+			const {value} = (await this.call('attr.get', {name}, {rank, nodeid})) as {value: string};
+			return Number(value);
+		};
+		try {
+			const [boots, pid] = await Promise.all([attribute('broker.boot-count'), attribute('broker.pid')]);
+			return {boots, pid};
+		} catch {
+			return null; // It is away, or whom we ask.
+		}
 	}
 
 	override async destroy(): Promise<void> {
