@@ -1,4 +1,6 @@
 /** The attributes of a broker that come from itself. */
+import {Hostlist} from '../formats/hostlist.ts';
+import type {ServiceRegistry} from '../net/service-registry.ts';
 import {Attributes} from '../services/broker-info/attributes.ts';
 import type {EventLog} from '../store/event-log.ts';
 import type {BrokerOptions} from './broker-options.ts';
@@ -7,7 +9,11 @@ import type {Runtime} from './runtime.ts';
 /** What `getattr` tells of a broker. */
 export function brokerAttributes(
 	options: BrokerOptions,
-	{runtime, log}: {readonly runtime: Runtime; readonly log: EventLog},
+	{
+		runtime,
+		log,
+		registry,
+	}: {readonly runtime: Runtime; readonly log: EventLog; readonly registry: ServiceRegistry},
 ): Attributes {
 	const {rank, instance, hostname, userid, pid, version, localUri, ports} = options;
 	const attributes = new Attributes();
@@ -19,7 +25,7 @@ export function brokerAttributes(
 		'instance-id': instance,
 		'instance-level': 0,
 		hostname,
-		hostlist: hostname,
+		hostlist: Hostlist.from(options.overlay.hosts).toString(),
 		version,
 		statedir: ports.store.path,
 		'local-uri': localUri,
@@ -33,6 +39,10 @@ export function brokerAttributes(
 		'shell.pid': hostAttribute('shellPid'),
 		'launcher.pid': hostAttribute('launcherPid'),
 		...options.attributes,
+	});
+	attributes.addSettable('debug.hang', {
+		get: () => registry.hung,
+		set: topic => void (registry.hung = topic),
 	});
 	return attributes;
 }

@@ -20,8 +20,12 @@ import type {Severity} from '../services/core.ts';
 import {fetchEvents, registerEvents} from '../services/event/topics.ts';
 import {registerEventLog} from '../services/event-log/topics.ts';
 import {Fields} from '../services/fields.ts';
+import {HealthOfRank} from '../services/health/rank-health.ts';
+import {registerHealth} from '../services/health/topics.ts';
 import {JobExec} from '../services/job-exec/job-exec.ts';
 import type {JobManager} from '../services/job-manager/job-manager.ts';
+import {reportOf} from '../services/overlay/rank-report.ts';
+import {registerOverlay} from '../services/overlay/topics.ts';
 import type {SchedulingPolicy} from '../services/scheduling.ts';
 import {RoutedPeers} from '../services/routed-peers.ts';
 import {EventLog} from '../store/event-log.ts';
@@ -29,7 +33,6 @@ import {BALLAST_BYTES} from '../store/open-log.ts';
 import {brokerAttributes} from './broker-attributes.ts';
 import type {BrokerEnd, BrokerOptions} from './broker-options.ts';
 import {LiveLog} from './live-log.ts';
-import {registerHealth} from './health.ts';
 import {trackRpcs} from './rpc-tracking.ts';
 import {Clients} from './clients.ts';
 import {Root} from './root.ts';
@@ -345,14 +348,7 @@ export class Broker {
 				restart: reason => this.panic(reason),
 			}),
 		);
-		registerHealth({
-			core,
-			registry,
-			server: this.#server,
-			log: this.log,
-			exec: this.#exec,
-			options: this.#options,
-		});
+		this.#registerTree();
 		if (this.#root !== null) {
 			const {manager} = this.#root;
 			registry.register('shutdown.start', request => this.#shutdown(request, manager), {streaming: 'always'});
@@ -371,9 +367,24 @@ export class Broker {
 		registerBrokerInfo({
 			core,
 			registry,
-			attributes: brokerAttributes(this.#options, this),
+			attributes: brokerAttributes(this.#options, {runtime: core, log: this.log, registry}),
 			ring: this.#ring,
 			config: this.#options.config,
+			isJoined: () => this.#overlay.isJoined,
+		});
+	}
+
+	#registerTree(): void {
+		const {ports, pid, version, hostname, overlay: place} = this.#options;
+		const {topology, hosts} = place;
+		const shared = {core: this.runtime, registry: this.#registry, peers: this.#peers, topology, hosts};
+		const self = {pid, version};
+		registerOverlay({...shared, overlay: this.#overlay, self});
+		registerHealth({
+			...shared,
+			membership: this.#overlay,
+			own: new HealthOfRank({...shared, log: this.log, exec: this.#exec, host: ports.host, hostname}),
+			report: () => reportOf({core: this.runtime, topology, self}),
 		});
 	}
 

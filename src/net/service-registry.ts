@@ -25,6 +25,8 @@ export class ServiceRegistry {
 	readonly #services = new Map<string, Service>();
 	/** Topics by service. */
 	readonly #counts = new Map<string, number>();
+	/** A topic that nobody answers at present, on purpose; '': none. */
+	hung = '';
 
 	/** Serves `topic` from now on; the function returned ends that. Throws a plain Error for a topic that is taken. */
 	register(topic: string, handler: Handler, {streaming = 'never'}: ServiceOptions = {}): () => void {
@@ -40,7 +42,8 @@ export class ServiceRegistry {
 	}
 
 	find(topic: string): Service | undefined {
-		return this.#services.get(topic);
+		const service = this.#services.get(topic);
+		return service !== undefined && topic === this.hung ? {...service, handler: () => undefined} : service;
 	}
 
 	/** Whether any topic of `service` is served here. */

@@ -41,6 +41,8 @@ export class RoutedPeers implements Peers {
 	readonly client: RpcClient;
 	readonly #options: RoutedPeersOptions;
 	readonly #handlers = new Map<string, PeerHandler>();
+	/** What handlers work on that was asked without a message, and so is no RPC. */
+	readonly #serving = new Set<{readonly topic: string; readonly sinceMs: number}>();
 
 	constructor(options: RoutedPeersOptions) {
 		this.#options = options;
@@ -70,6 +72,11 @@ export class RoutedPeers implements Peers {
 			const answers = await this.#scatter(decodeScatter(bytesOf(request.payload)));
 			request.respond(encodeAnswers(answers));
 		});
+	}
+
+	/** Requests of this rank to itself, and of many ranks to all, that have no answer: topic and monotonic begin. */
+	get serving(): Iterable<{readonly topic: string; readonly sinceMs: number}> {
+		return this.#serving;
 	}
 
 	handle(topic: string, handler: PeerHandler): void {
@@ -136,6 +143,8 @@ export class RoutedPeers implements Peers {
 					new SystemError('ETIMEDOUT', `${topic}: rank ${core.rank} did not answer within ${timeoutMs} ms`),
 				);
 			});
+			const entry = {topic, sinceMs: core.clock.monotonicMs()};
+			this.#serving.add(entry);
 			core.leave(() => {
 				Promise.resolve()
 					.then(() => handler(payload as never, core.rank))
@@ -143,7 +152,10 @@ export class RoutedPeers implements Peers {
 						answer => core.leave(() => resolve(answer)),
 						(error: unknown) => reject(error as Error),
 					)
-					.finally(() => timer.cancel());
+					.finally(() => {
+						timer.cancel();
+						this.#serving.delete(entry);
+					});
 			});
 		});
 	}

@@ -28,6 +28,8 @@ export type {Row, RowRange} from './rows.ts';
 export const RELAXED_DELAY_MS = 50;
 /** A clean close that takes longer is given up; the log is then opened as after a crash. */
 export const CLOSE_TIMEOUT_MS = 10_000;
+/** What is left of a slow commit in the latency that is reported, after each one that follows. */
+const LATENCY_MEMORY = 0.9;
 
 export interface AppendOptions {
 	/** False: relaxed (DESIGN section 3.2), written within `RELAXED_DELAY_MS`, not waited for by the gate. */
@@ -75,6 +77,7 @@ export class EventLog {
 	#durableSeq: number;
 	#lastDurableAppendedSeq: number;
 	#commitStartMs: number | null = null;
+	#commitLatencyMs = 0;
 	#isSealing = false;
 	#isScheduled = false;
 	#syncWanted = false;
@@ -152,6 +155,11 @@ export class EventLog {
 	/** How long the commit under way has taken so far, in milliseconds; 0: there is none. For health reports. */
 	get commitAgeMs(): number {
 		return this.#commitStartMs === null ? 0 : this.#clock.monotonicMs() - this.#commitStartMs;
+	}
+
+	/** How long a commit took, in milliseconds: the slowest of late, each newer one counting a tenth less. For health reports. */
+	get commitLatencyMs(): number {
+		return Math.max(this.#commitLatencyMs, this.commitAgeMs);
 	}
 
 	/** Bytes that were appended and not yet handed to the store. */
@@ -329,6 +337,7 @@ export class EventLog {
 		if (ops.length === 0) ops.push(metaOp(META_BASE, {seq: this.#base, hash: this.#written.hash}));
 		const mark = this.#mark;
 		if (!(await this.#write(ops, sync))) return;
+		this.#commitLatencyMs = Math.max(this.commitAgeMs, this.#commitLatencyMs * LATENCY_MEMORY);
 		this.#commitStartMs = null;
 		this.#pendingRows.committed(batch.rows);
 		this.#written = {seq: batch.lastSeq, hash: batch.hash};

@@ -22,6 +22,8 @@ import {Parent} from './parent.ts';
 import {CONTROL_FLOW, CONTROL_STATUS, type PeerLink} from './peer-link.ts';
 import {HOP_PENDING_MAX, Router} from './router.ts';
 import {decodeSubtree, encodeSubtree, type SubtreeState} from './subtree.ts';
+import {Trace} from './trace.ts';
+import {seconds, whyAway} from './why-away.ts';
 
 type Body<F> = F extends unknown ? Omit<F, 'atMs'> : never;
 
@@ -74,6 +76,8 @@ export const OVERLAY_ERRORS_MAX = 100;
 export class Overlay {
 	readonly router: Router;
 	readonly events: Events;
+	/** What passes over the links to neighbours, for who asks. */
+	readonly trace = new Trace();
 	readonly size: number;
 	readonly rank: number;
 	readonly #parts: OverlayParts;
@@ -104,7 +108,7 @@ export class Overlay {
 			registry,
 			clock: ports.clock,
 			post,
-			whyAway: neighbour => this.#whyAway(neighbour),
+			whyAway: neighbour => whyAway(parts.peerOf(neighbour), ports.clock.epochMs()),
 		});
 		this.#parent =
 			parentUri === null
@@ -135,7 +139,9 @@ export class Overlay {
 			},
 			sendDown: message => {
 				for (const child of topology.childrenOf(rank)) {
-					if (this.#below.has(child)) this.#children.get(child)?.link.send(message);
+					if (!this.#below.has(child)) continue;
+					this.trace.note('tx', child, message);
+					this.#children.get(child)?.link.send(message);
 				}
 			},
 		});
@@ -336,13 +342,16 @@ export class Overlay {
 	}
 
 	#addHop(rank: number, {link, uuid}: {readonly link: PeerLink; readonly uuid: string}): void {
-		const send = (message: Message) => link.send(message);
+		const send = (message: Message) => {
+			this.trace.note('tx', rank, message);
+			return link.send(message);
+		};
 		const session = this.#parts.server.open({peer: this.#nameOf(rank), send}, {pendingMax: HOP_PENDING_MAX});
 		this.#sessions.set(rank, session);
 		const origin = {
 			name: `${rank}-${uuid.slice(0, 8)}`,
 			peer: this.#nameOf(rank),
-			deliver: (response: Response) => link.send(response),
+			deliver: (response: Response) => send(response),
 		};
 		this.router.addHop({
 			rank,
@@ -391,6 +400,7 @@ export class Overlay {
 	}
 
 	#receive(rank: number, message: Message): void {
+		this.trace.note('rx', rank, message);
 		const session = this.#sessions.get(rank);
 		switch (message.type) {
 			case 'request':
@@ -463,15 +473,6 @@ export class Overlay {
 		};
 	}
 
-	#whyAway(neighbour: number): string {
-		const peer = this.#parts.peerOf(neighbour);
-		if (peer === undefined) return 'it has not been online so far';
-		const {value, context} = peer;
-		const agoMs = Math.max(0, this.#parts.ports.clock.epochMs() - context.sinceMs);
-		if (value === 'lost') return `lost contact ${seconds(agoMs)} ago (${context.error})`;
-		return `it is ${value}, since ${seconds(agoMs)}`;
-	}
-
 	#nameOf(rank: number): string {
 		return `rank ${rank} (${this.hostOf(rank)})`;
 	}
@@ -488,8 +489,4 @@ export class Overlay {
 	#post(fact: Body<PeerFact>): void {
 		if (!this.#isClosing) this.#parts.post(fact);
 	}
-}
-
-function seconds(ms: number): string {
-	return `${(ms / 1000).toFixed(1)} s`;
 }

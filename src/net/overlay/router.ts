@@ -82,6 +82,13 @@ export class Router {
 		return new Map([...this.#hops].map(([rank, {pending}]) => [rank, pending.count]));
 	}
 
+	/** The same one by one, with the neighbour that owes the response. */
+	*pending(): Generator<{readonly neighbour: number; readonly rpc: PendingRpc}> {
+		for (const [neighbour, {pending}] of this.#hops) {
+			for (const rpc of pending.values()) yield {neighbour, rpc};
+		}
+	}
+
 	/** Messages can go over this neighbour from now on. */
 	addHop(hop: Hop): void {
 		this.#hops.set(hop.rank, {hop, pending: new PendingRpcs(), paused: new Set()});

@@ -5,10 +5,28 @@ export type AttributeValue = string | number | null | (() => string | number | n
 
 export class Attributes {
 	readonly #values = new Map<string, AttributeValue>();
+	readonly #setters = new Map<string, (value: string) => void>();
 
 	/** @param values a null, given or returned, means that there is no such attribute now. */
 	add(values: Readonly<Record<string, AttributeValue>>): void {
 		for (const [name, value] of Object.entries(values)) this.#values.set(name, value);
+	}
+
+	/** An attribute that clients may set; `set` throws a `SystemError` for what it can't be. */
+	addSettable(
+		name: string,
+		{get, set}: {readonly get: () => string; readonly set: (value: string) => void},
+	): void {
+		this.#values.set(name, get);
+		this.#setters.set(name, set);
+	}
+
+	/** @throws {SystemError} ENOENT, EPERM: it may not be set; what its owner says. */
+	set(name: string, value: string): void {
+		this.get(name);
+		const setter = this.#setters.get(name);
+		if (setter === undefined) throw new SystemError('EPERM', `attribute '${name}' may not be set`);
+		setter(value);
 	}
 
 	/** @throws {SystemError} ENOENT. */

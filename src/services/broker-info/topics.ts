@@ -1,5 +1,4 @@
 /** The topics that tell about the broker itself (docs/services.md). */
-import {SystemError} from '../../formats/errno.ts';
 import type {RpcRequest} from '../../net/rpc-request.ts';
 import type {ServiceRegistry} from '../../net/service-registry.ts';
 import type {Core} from '../core.ts';
@@ -13,21 +12,23 @@ export interface BrokerInfoTopics {
 	readonly attributes: Attributes;
 	readonly ring: LogRing;
 	readonly config: object;
+	/** It is part of the tree. */
+	readonly isJoined: () => boolean;
 }
 
 export function registerBrokerInfo(options: BrokerInfoTopics): void {
-	const {core, registry, attributes, ring, config} = options;
+	const {core, registry, attributes, ring, config, isJoined} = options;
 	const startMs = core.clock.monotonicMs();
 	registry.register('attr.get', request => request.respond(attributes.get(new Fields(request).text('name'))));
 	registry.register('attr.list', request => request.respond({names: attributes.names}));
 	registry.register('attr.set', request => {
-		const name = new Fields(request).text('name');
-		attributes.get(name);
-		throw new SystemError('EPERM', `attribute '${name}' may not be set`);
+		const fields = new Fields(request);
+		attributes.set(fields.text('name'), fields.text('value'));
+		request.respond();
 	});
 	registry.register('state-machine.get', request =>
 		request.respond({
-			state: stateOf(core),
+			state: isJoined() ? stateOf(core) : joiningStateOf(core),
 			duration: (core.clock.monotonicMs() - startMs) / 1000,
 		}),
 	);
@@ -57,6 +58,11 @@ function stateOf(core: Core): string {
 	if (core.refusal !== null) return 'safe';
 	if (core.state.broker.value === 'running') return 'run';
 	return core.state.broker.value;
+}
+
+/** Flux's word for a broker that waits for its parent. */
+function joiningStateOf({refusal}: Core): string {
+	return refusal === null ? 'join' : 'safe';
 }
 
 function periodsOf(core: Core): readonly object[] {

@@ -46,13 +46,6 @@ export function registerResource({core, registry, resources}: ResourceTopics): v
 		release(new Fields(request).id(), {core, resources});
 		request.respond();
 	});
-	registry.register('groups.get', request => {
-		const name = new Fields(request).text('name');
-		if (name !== 'broker.online') throw new SystemError('ENOENT', `no group '${name}'`);
-		const {membership} = resources;
-		const ready = resources.ranks.filter(rank => membership.isOnline(rank) && core.isReconciled(rank));
-		request.respond({members: Idset.from(ready).toString()});
-	});
 }
 
 function statusOf(core: Core, resources: Resources): object {
