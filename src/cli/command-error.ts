@@ -1,5 +1,5 @@
 /** The errors that a command ends with, and how they read: what, where, the errno name, why. */
-import {asSystemError, isErrnoName} from '../formats/errno.ts';
+import {asSystemError, isErrnoName, SystemError} from '../formats/errno.ts';
 import {EXIT_FAILURE} from './command.ts';
 
 /** The command line makes no sense: exit status 2. */
@@ -22,8 +22,19 @@ export class CommandError extends Error {
 export function explain(what: string, error: unknown): Error {
 	if (error instanceof CommandError || error instanceof UsageError) return error;
 	if (isDefect(error)) return error;
-	const {code, message} = asSystemError(error);
-	return new CommandError(`${what}: ${code}: ${message}`, {cause: error});
+	return new CommandError(unreachable(error) ?? `${what}: ${asSystemError(error).toString()}`, {
+		cause: error,
+	});
+}
+
+/**
+ * `rank 3 (node3): EHOSTUNREACH: why` for what a broker on the way says of a neighbour that it can't reach: who is away says
+ * more than what was asked. Null: it is another failure.
+ */
+export function unreachable(error: unknown): string | null {
+	if (!(error instanceof SystemError) || error.code !== 'EHOSTUNREACH') return null;
+	const match = /^(?:\S+: )?(rank \d+ \([^)]*\)):? (.+)$/s.exec(error.message);
+	return match === null ? null : `${match[1]}: ${error.code}: ${match[2]}`;
 }
 
 /** An error without an errno name is a broken invariant: it is reported with its stack. */

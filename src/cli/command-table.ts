@@ -17,6 +17,11 @@ const log = (name: string, describe: string, load: CommandEntry['load']) => ({
 	describe,
 	load,
 });
+const overlay = (name: string, describe: string, load: CommandEntry['load']) => ({
+	name: `overlay ${name}`,
+	describe,
+	load,
+});
 const own = (name: string, describe: string, load: CommandEntry['load']) => ({name, describe, load});
 
 export const COMMANDS: readonly CommandEntry[] = [
@@ -47,9 +52,39 @@ export const COMMANDS: readonly CommandEntry[] = [
 		'starts and ends of the instance',
 		async () => (await import('./commands/startlog.ts')).startlog,
 	),
+	own('health', 'what is stuck, and where', async () => (await import('./commands/health.ts')).health),
+	overlay(
+		'status',
+		'the tree, and how each rank is',
+		async () => (await import('./commands/overlay/status.ts')).status,
+	),
+	overlay(
+		'disconnect',
+		'declare a broker dead',
+		async () => (await import('./commands/overlay/disconnect.ts')).disconnect,
+	),
+	overlay(
+		'parentof',
+		"the rank of a broker's parent",
+		async () => (await import('./commands/overlay/parentof.ts')).parentof,
+	),
+	overlay(
+		'lookup',
+		'hosts of ranks, ranks of hosts',
+		async () => (await import('./commands/overlay/lookup.ts')).lookup,
+	),
+	overlay(
+		'errors',
+		'why brokers cannot be reached',
+		async () => (await import('./commands/overlay/errors.ts')).errors,
+	),
+	overlay(
+		'trace',
+		'messages between brokers as they pass',
+		async () => (await import('./commands/overlay/trace.ts')).trace,
+	),
 	own('submit', 'submit a job', async () => (await import('./commands/submit.ts')).submit),
 	own('run', 'run a job and show its output', async () => (await import('./commands/run.ts')).run),
-	own('exec', "run a command on brokers' nodes", async () => (await import('./commands/exec.ts')).exec),
 	own('jobs', 'list jobs', async () => (await import('./commands/jobs.ts')).jobs),
 	own('cancel', 'cancel jobs', async () => (await import('./commands/cancel.ts')).cancel),
 	job('attach', "show a job's output", async () => (await import('./commands/job/attach.ts')).attach),

@@ -12,7 +12,7 @@ import {
 	type CommandModule,
 	type ParsedArguments,
 } from './command.ts';
-import {CommandError, isDefect, UsageError} from './command-error.ts';
+import {CommandError, isDefect, unreachable, UsageError} from './command-error.ts';
 import {COMMANDS, findCommand, isGroup} from './command-table.ts';
 import {CliContext, type World} from './context.ts';
 import {LostContactError} from './broker-session.ts';
@@ -184,6 +184,6 @@ async function report(error: unknown, what: string, world: World): Promise<numbe
 		await say(`this is a defect of coppice: ${error.stack ?? error.message}`);
 		return EXIT_FAILURE;
 	}
-	await say(asSystemError(error).toString());
+	await say(unreachable(error) ?? asSystemError(error).toString());
 	return EXIT_FAILURE;
 }

@@ -74,7 +74,7 @@ export function reportOf({id, attempt}: PartKey, event: JournalEvent): PartRepor
 			return {
 				...head,
 				kind: 'exception',
-				type: context.type as Extract<PartReport, {kind: 'exception'}>['type'],
+				type: context.type as 'timeout' | 'exec' | 'supervisor-lost',
 				severity: context.severity as number,
 				note: context.note as string,
 			};

@@ -28,7 +28,10 @@ function scripted(): FakeWorld {
 		.answer('attr.list', {names: ['size', 'hostname']})
 		.answer('attr.set', undefined)
 		.answer('state-machine.get', {state: 'run', duration: 181_440})
-		.answer('groups.get', {members: '0,2'})
+		.on('groups.get', request => {
+			const {name} = request.payload as {name: string};
+			request.respond({members: name === 'broker.torpid' ? '2' : '0,2'});
+		})
 		.answer('resource.status', {drain: {'1': {}}})
 		.answer('job-manager.queue-status', {enable: true, start: false})
 		.answer('job-manager.raise', undefined)
@@ -136,7 +139,7 @@ test('uptime is one line, and a second one when something is closed', async t =>
 	const {stdout} = await scripted().run(['uptime']);
 	t.regex(
 		stdout,
-		/^ 12:00:\d\d run 2\.1d, {2}owner ada, {2}depth 0, {2}size 3, {2}1 drained, {2}1 offline\n {2}scheduler disabled\n$/,
+		/^ 12:00:\d\d run 2\.1d, {2}owner ada, {2}depth 0, {2}size 3, {2}1 drained, {2}1 offline, {2}1 torpid\n {2}scheduler disabled\n$/,
 	);
 });
 
@@ -155,6 +158,11 @@ test('a failure of ping names whom it was for', async t => {
 	const {stderr, exitCode} = await world.run(['ping', '3!kvs']);
 	t.is(stderr, 'coppice ping: 3!kvs: EHOSTUNREACH: lost contact 2.1s ago\n');
 	t.is(exitCode, 1);
+	world.broker.on('kvs.ping', () => {
+		throw new SystemError('EHOSTUNREACH', 'kvs.ping: rank 1 (n1): lost contact 2.1s ago');
+	});
+	const behind = await world.run(['ping', '3!kvs']);
+	t.is(behind.stderr, 'coppice ping: rank 1 (n1): EHOSTUNREACH: lost contact 2.1s ago\n');
 });
 
 test('requests carry what the options say', async t => {

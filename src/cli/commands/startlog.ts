@@ -6,6 +6,7 @@ import {briefDuration} from '../format/brief-duration.ts';
 import {strftime} from '../format/strftime.ts';
 import {flagOption, operands} from '../option-value.ts';
 import {printJson} from '../print-json.ts';
+import {RANK_OPTION, rankOption} from '../rank-option.ts';
 
 const TOPIC = 'broker.startlog';
 
@@ -17,10 +18,13 @@ export const startlog: CommandModule = {
 		yargs
 			.option('check', {type: 'boolean', describe: 'exit 1 when the start before this one ended in a crash'})
 			.option('quiet', {alias: 'q', type: 'boolean', describe: 'with --check: print nothing'})
+			.option('rank', {...RANK_OPTION, describe: 'of this rank; default: the root, and so the instance'})
 			.option('json', {type: 'boolean', describe: 'one document: {"periods": […]}'}),
 	handler: async (argv, context) => {
 		operands(argv, []);
-		const answer = await context.session().call(TOPIC, {}, {idempotent: true});
+		const answer = await context
+			.session()
+			.call(TOPIC, {}, {nodeid: 0, ...rankOption(argv), idempotent: true});
 		const periods = listField(answer, 'periods', TOPIC).map(period => objectOf(period, TOPIC));
 		const crashed = periods.at(-2)?.['crashed'] === true;
 		if (!flagOption(argv, 'quiet')) {

@@ -26,10 +26,11 @@ export const uptime: CommandModule = {
 			return;
 		}
 		const clock = strftime('%T', nowS, world.utcOffsetMinutes(nowS));
-		const {state, duration, depth, size, drained, offline, submit, scheduler} = found;
+		const {state, duration, depth, size, drained, offline, torpid, submit, scheduler} = found;
 		const parts = [`${state} ${briefDuration(duration)}`, `owner ${owner}`, `depth ${depth}`, `size ${size}`];
 		if (drained > 0) parts.push(`${drained} drained`);
 		if (offline > 0) parts.push(`${offline} offline`);
+		if (torpid > 0) parts.push(`${torpid} torpid`);
 		await context.print(` ${clock} ${parts.join(',  ')}\n`);
 		const closed = [...(submit ? [] : ['submit disabled']), ...(scheduler ? [] : ['scheduler disabled'])];
 		if (closed.length > 0) await context.print(`  ${closed.join(',  ')}\n`);
@@ -44,7 +45,10 @@ interface Found {
 	readonly depth: number;
 	readonly size: number;
 	readonly drained: number;
+	readonly online: number;
 	readonly offline: number;
+	/** Online, and silent for too long for new work. */
+	readonly torpid: number;
 	readonly submit: boolean;
 	readonly scheduler: boolean;
 }
@@ -52,24 +56,31 @@ interface Found {
 async function inquire(session: BrokerSession): Promise<Found> {
 	const ask = (topic: string, payload: unknown = {}) => session.call(topic, payload, {idempotent: true});
 	const machine = await ask('state-machine.get');
-	const [size, depth, owner, online, status, queue] = await Promise.all([
+	const state = textField(machine, 'state', 'state-machine.get');
+	// A broker that waits for its parent can't ask the root.
+	const atRoot = (topic: string, payload: unknown = {}) =>
+		state === 'join' ? Promise.resolve(null) : optional(ask(topic, payload));
+	const [size, depth, owner, online, torpid, status, queue] = await Promise.all([
 		attribute(session, 'size'),
 		attribute(session, 'instance-level'),
 		attribute(session, 'security.owner'),
-		optional(ask('groups.get', {name: 'broker.online'})),
-		optional(ask('resource.status')),
-		optional(ask('job-manager.queue-status')),
+		atRoot('groups.get', {name: 'broker.online'}),
+		atRoot('groups.get', {name: 'broker.torpid'}),
+		atRoot('resource.status'),
+		atRoot('job-manager.queue-status'),
 	]);
 	const sizeNumber = Number(size ?? 1);
+	const onlineCount = online === null ? sizeNumber : membersOf(online);
 	return {
-		state: textField(machine, 'state', 'state-machine.get'),
+		state,
 		duration: numberField(machine, 'duration', 'state-machine.get'),
 		owner: owner === null ? null : Number(owner),
 		depth: Number(depth ?? 0),
 		size: sizeNumber,
 		drained: drainedCount(status),
-		offline:
-			online === null ? 0 : Math.max(0, sizeNumber - countOf(textField(online, 'members', 'groups.get'))),
+		online: onlineCount,
+		offline: Math.max(0, sizeNumber - onlineCount),
+		torpid: torpid === null ? 0 : membersOf(torpid),
 		submit: queue === null || objectOf(queue, 'job-manager.queue-status')['enable'] !== false,
 		scheduler: queue === null || objectOf(queue, 'job-manager.queue-status')['start'] !== false,
 	};
@@ -93,6 +104,10 @@ async function optional(answer: Promise<unknown>): Promise<unknown> {
 function drainedCount(status: unknown): number {
 	if (!isObject(status) || !isObject(status['drain'])) return 0;
 	return Object.keys(status['drain']).reduce((sum, ranks) => sum + countOf(ranks), 0);
+}
+
+function membersOf(answer: unknown): number {
+	return countOf(textField(answer, 'members', 'groups.get'));
 }
 
 function countOf(idset: string): number {
