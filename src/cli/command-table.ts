@@ -22,6 +22,16 @@ const overlay = (name: string, describe: string, load: CommandEntry['load']) => 
 	describe,
 	load,
 });
+const resource = (name: string, describe: string, load: CommandEntry['load']) => ({
+	name: `resource ${name}`,
+	describe,
+	load,
+});
+const queue = (name: string, describe: string, load: CommandEntry['load']) => ({
+	name: `queue ${name}`,
+	describe,
+	load,
+});
 const own = (name: string, describe: string, load: CommandEntry['load']) => ({name, describe, load});
 
 export const COMMANDS: readonly CommandEntry[] = [
@@ -111,11 +121,44 @@ export const COMMANDS: readonly CommandEntry[] = [
 		'seconds until the time limit',
 		async () => (await import('./commands/job/timeleft.ts')).timeleft,
 	),
-	own(
-		'resource dead',
+	resource(
+		'dead',
 		'declare nodes dead that are out of contact',
 		async () => (await import('./commands/resource/dead.ts')).dead,
 	),
+	resource(
+		'list',
+		'nodes, cores and gpus by state',
+		async () => (await import('./commands/resource/list.ts')).list,
+	),
+	resource(
+		'status',
+		'nodes by administrative state',
+		async () => (await import('./commands/resource/status.ts')).status,
+	),
+	resource(
+		'info',
+		'how many nodes, cores and gpus',
+		async () => (await import('./commands/resource/info.ts')).info,
+	),
+	resource(
+		'drain',
+		'no new work for nodes',
+		async () => (await import('./commands/resource/drain.ts')).drain,
+	),
+	resource('undrain', 'end a drain', async () => (await import('./commands/resource/undrain.ts')).undrain),
+	queue('list', 'switches and limits', async () => (await import('./commands/queue/list.ts')).list),
+	queue(
+		'status',
+		'whether they take and start jobs',
+		async () => (await import('./commands/queue/status.ts')).status,
+	),
+	queue('start', 'let their jobs start', async () => (await import('./commands/queue/start.ts')).start),
+	queue('stop', 'let no job start', async () => (await import('./commands/queue/stop.ts')).stop),
+	queue('enable', 'take jobs in', async () => (await import('./commands/queue/enable.ts')).enable),
+	queue('disable', 'take no jobs in', async () => (await import('./commands/queue/disable.ts')).disable),
+	queue('drain', 'wait until no job is left', async () => (await import('./commands/queue/drain.ts')).drain),
+	queue('idle', 'wait until no job runs', async () => (await import('./commands/queue/idle.ts')).idle),
 	log('stat', 'size and range of the log', async () => (await import('./commands/log/stat.ts')).stat),
 	log('dump', 'print its facts', async () => (await import('./commands/log/dump.ts')).dump),
 	log(

@@ -16,6 +16,8 @@ export interface CommandOptions {
 	readonly coresPerTask?: number;
 	/** Default 0. */
 	readonly gpusPerTask?: number;
+	/** Several tasks on one slot, instead of one; then `ntasks` counts slots. Default 1. */
+	readonly tasksPerSlot?: number;
 	/** Whole nodes; needs `nnodes`. Default false. */
 	readonly exclusive?: boolean;
 	/** Seconds; 0, the default: no limit. */
@@ -43,12 +45,13 @@ export interface CommandOptions {
  * @throws {SystemError} EINVAL with the reason, for combinations that make no sense and values out of range.
  */
 export function jobspecFromCommand(options: CommandOptions): Jobspec {
-	const {argv, ntasks = 1, nnodes, exclusive = false} = options;
+	const {argv, ntasks = 1, nnodes, exclusive = false, tasksPerSlot = 1} = options;
 	if (argv.length === 0) throw new SystemError('EINVAL', 'no command: at least a program is needed');
 	assertCount(ntasks, 'task count', 1);
+	assertCount(tasksPerSlot, 'tasks per slot', 1);
 	if (nnodes === undefined) {
 		if (exclusive) throw new SystemError('EINVAL', 'exclusive nodes can only be asked for with a node count');
-		return assemble(options, [slotOf(options, ntasks)], {per_slot: 1});
+		return assemble(options, [slotOf(options, ntasks)], {per_slot: tasksPerSlot});
 	}
 	assertCount(nnodes, 'node count', 1);
 	if (nnodes > ntasks) {
@@ -56,7 +59,7 @@ export function jobspecFromCommand(options: CommandOptions): Jobspec {
 	}
 	const slot = slotOf(options, Math.ceil(ntasks / nnodes));
 	const node = {type: 'node', count: nnodes, ...(exclusive ? {exclusive} : {}), with: [slot]} as const;
-	return assemble(options, [node], ntasks % nnodes === 0 ? {per_slot: 1} : {total: ntasks});
+	return assemble(options, [node], ntasks % nnodes === 0 ? {per_slot: tasksPerSlot} : {total: ntasks});
 }
 
 const LABEL = 'task';

@@ -1,5 +1,8 @@
 /** The options that `submit` and `run` share, as data: what a job asks for, before it is a jobspec. */
 import type {Argv} from 'yargs';
+import type {Constraint} from '../../formats/constraint.ts';
+import {parseConstraintQuery} from '../../formats/constraint-query.ts';
+import {SystemError} from '../../formats/errno.ts';
 import type {ParsedArguments} from '../command.ts';
 import {UsageError} from '../command-error.ts';
 import {
@@ -34,11 +37,13 @@ export function withSubmissionOptions(yargs: Argv): Argv {
 	text('ntasks', 'tasks; default 1, or one a node', 'n');
 	text('cores-per-task', 'cores of each task; default 1', 'c');
 	text('gpus-per-task', 'gpus of each task; default 0', 'g');
+	text('cores', 'cores of the whole job, instead of -n and -c; with -N spread over the nodes');
 	text('tasks-per-node', 'tasks on each of the nodes that -N asks for');
 	flag('requeue', 'run again when a node of the job is lost');
 	flag('exclusive', 'whole nodes, shared with no other job', 'x');
 	text('time-limit', 'minutes, or a duration such as 90s, 1.5h', 't');
 	text('queue', 'the queue', 'q');
+	text('requires', 'nodes to run on, such as "gpu and not host:n[1-3]"');
 	text('job-name', "the job's name; default: that of the program");
 	text('urgency', '0 to 31, hold, default (16) or expedite');
 	list('flags', 'debug, waitable, novalidate');
@@ -66,6 +71,11 @@ export interface SubmissionOptions {
 	readonly ntasks?: number;
 	readonly coresPerTask?: number;
 	readonly gpusPerTask?: number;
+	/** Of the whole job. */
+	readonly cores?: number;
+	/** Only with `cores`. */
+	readonly tasksPerNode?: number;
+	readonly requires?: Constraint;
 	readonly exclusive: boolean;
 	readonly requeue: boolean;
 	/** Seconds; 0: none. */
@@ -89,7 +99,10 @@ export interface SubmissionOptions {
 export function readSubmissionOptions(argv: ParsedArguments): SubmissionOptions {
 	if (textOption(argv, 'input') !== undefined) throw new UsageError('option --input is not available yet');
 	const limit = textOption(argv, 'time-limit');
+	const requires = textOption(argv, 'requires');
 	const optional = {
+		cores: integerOption(argv, 'cores', {min: 1}),
+		requires: requires === undefined ? undefined : parseRequires(requires),
 		nnodes: integerOption(argv, 'nodes', {min: 1}),
 		ntasks: integerOption(argv, 'ntasks', {min: 1}),
 		coresPerTask: integerOption(argv, 'cores-per-task', {min: 1}),
@@ -119,22 +132,32 @@ export function readSubmissionOptions(argv: ParsedArguments): SubmissionOptions 
 	};
 }
 
-/** `--tasks-per-node`: as many tasks as that makes on all nodes. */
+/** `--tasks-per-node`: as many tasks as that makes on all nodes; with `--cores`, so many share the cores of a node. */
 function perNode(
 	argv: ParsedArguments,
-	{nnodes, ntasks}: {readonly nnodes: number | undefined; readonly ntasks: number | undefined},
-): {readonly ntasks?: number} {
+	{nnodes, ntasks, cores}: Readonly<Record<'nnodes' | 'ntasks' | 'cores', number | undefined>>,
+): Pick<SubmissionOptions, 'ntasks' | 'tasksPerNode'> {
 	const each = integerOption(argv, 'tasks-per-node', {min: 1});
 	if (each === undefined) return {};
 	if (nnodes === undefined) throw new UsageError('option --tasks-per-node needs --nodes');
 	if (ntasks !== undefined) throw new UsageError('options --tasks-per-node and --ntasks exclude each other');
-	return {ntasks: each * nnodes};
+	return cores === undefined ? {ntasks: each * nnodes} : {tasksPerNode: each};
 }
 
 /** `hold`, `default`, `expedite` in any case, or a number. @throws {UsageError} */
 export function parseUrgency(text: string): number {
 	const named: Readonly<Record<string, number>> = {hold: 0, default: URGENCY_DEFAULT, expedite: URGENCY_MAX};
 	return named[text.toLowerCase()] ?? parseInteger(text, {min: 0, max: URGENCY_MAX, what: 'urgency'});
+}
+
+/** @throws {UsageError} */
+function parseRequires(query: string): Constraint {
+	try {
+		return parseConstraintQuery(query);
+	} catch (error) {
+		if (error instanceof SystemError) throw new UsageError(`option --requires: ${error.message}`);
+		throw error;
+	}
 }
 
 /** Seconds of a time limit: a bare number is minutes; `inf` is none, as 0 is. */

@@ -1,6 +1,6 @@
 /** From options to what `job-ingest.submit` takes: a jobspec, and one request for each copy of it. */
 import type {Jobspec} from '../../formats/jobspec.ts';
-import {jobspecFromCommand} from '../../formats/jobspec-from-command.ts';
+import {jobspecFromCommand, type CommandOptions} from '../../formats/jobspec-from-command.ts';
 import {stringifyJson} from '../../formats/json.ts';
 import {isObject} from '../../formats/shape.ts';
 import {wrapSigned} from '../../formats/sign-none.ts';
@@ -36,16 +36,21 @@ export function jobspecOf(submission: Submission, copy: Copy | null = null): Job
 	const {options, command, environment} = submission;
 	const fill =
 		copy === null ? (text: string) => text : (text: string) => text.replaceAll('{cc}', String(copy.cc));
-	const {nnodes, ntasks, coresPerTask, gpusPerTask, exclusive, durationS, queue, name} = options;
+	const {nnodes, coresPerTask, gpusPerTask, exclusive, durationS, queue, name, requires} = options;
 	const visible = copy?.isVisible === true ? {COPPICE_JOB_CC: String(copy.cc)} : {};
 	const attributes = attributesOf(options, fill);
 	return jobspecFromCommand({
 		argv: command.map(fill),
-		ntasks: ntasks ?? nnodes ?? 1,
-		...(nnodes === undefined ? {} : {nnodes}),
-		...(coresPerTask === undefined ? {} : {coresPerTask}),
-		...(gpusPerTask === undefined ? {} : {gpusPerTask}),
-		exclusive,
+		...(options.cores !== undefined
+			? spreadCores(options.cores, options)
+			: {
+					ntasks: options.ntasks ?? nnodes ?? 1,
+					...(nnodes === undefined ? {} : {nnodes}),
+					...(coresPerTask === undefined ? {} : {coresPerTask}),
+					...(gpusPerTask === undefined ? {} : {gpusPerTask}),
+					exclusive,
+				}),
+		...(requires === undefined ? {} : {constraints: requires}),
 		durationS,
 		cwd: fill(options.cwd ?? submission.cwd),
 		environment: {...environment, ...visible},
@@ -69,6 +74,26 @@ export function submitRequest(
 	const {urgency, flags} = submission.options;
 	const J = wrapSigned(userid, stringifyJson(jobspecOf(submission, copy)));
 	return {J, urgency, flags, request_id: requestId};
+}
+
+type Shape = Pick<CommandOptions, 'ntasks' | 'nnodes' | 'coresPerTask' | 'tasksPerSlot' | 'exclusive'>;
+
+/** `--cores`: one slot a core, or with `--tasks-per-node` one slot a node, whose cores its tasks share. */
+function spreadCores(cores: number, options: SubmissionOptions): Shape {
+	const {tasksPerNode, nnodes, exclusive} = options;
+	for (const [name, value] of [
+		['ntasks', options.ntasks],
+		['cores-per-task', options.coresPerTask],
+		['gpus-per-task', options.gpusPerTask],
+	] as const) {
+		if (value !== undefined) throw new UsageError(`options --cores and --${name} exclude each other`);
+	}
+	if (nnodes === undefined) return {ntasks: cores, exclusive};
+	if (cores % nnodes !== 0)
+		throw new UsageError(`${cores} cores can't be spread evenly over ${nnodes} nodes`);
+	return tasksPerNode === undefined
+		? {ntasks: cores, nnodes, exclusive}
+		: {ntasks: nnodes, nnodes, coresPerTask: cores / nnodes, tasksPerSlot: tasksPerNode, exclusive};
 }
 
 type Fill = (text: string) => string;
