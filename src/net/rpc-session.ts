@@ -95,7 +95,9 @@ export class RpcSession implements RequestOwner {
 		if (!this.#isBehind || this.#ended) return;
 		this.#isBehind = false;
 		for (const request of [...this.#open.values()]) {
-			if (request.streaming && request.isOpen) this.#guard(request, () => request.onDrain());
+			// Also when one of them makes the channel fall behind again: each gets its turn.
+			const mayGoOn = request.streaming && request.isOpen && !this.#stopped.has(request);
+			if (mayGoOn) this.#guard(request, () => request.onDrain());
 		}
 	}
 
@@ -104,7 +106,7 @@ export class RpcSession implements RequestOwner {
 		const request = this.#open.get(key);
 		if (request === undefined) return false;
 		if (isStopped) this.#stopped.add(request);
-		else if (this.#stopped.delete(request) && request.isOpen) this.#guard(request, () => request.onDrain());
+		else if (this.#stopped.delete(request) && !this.#isBehind) this.#guard(request, () => request.onDrain());
 		return true;
 	}
 
