@@ -25,6 +25,7 @@ const TICK_INTERVALS_MAX = 1.5;
 export class Liveness {
 	readonly #options: LivenessOptions;
 	#timer: Timer;
+	#isStopped = false;
 	#lastTickMs: number;
 	#silentMs = 0;
 	#isTorpid = false;
@@ -57,23 +58,32 @@ export class Liveness {
 	}
 
 	stop(): void {
+		this.#isStopped = true;
 		this.#timer.cancel();
 	}
 
 	#tick(): void {
-		const {clock, keepaliveMs, torpidMs, lostMs, ping, onTorpid, onLost} = this.#options;
+		const {clock, keepaliveMs, ping} = this.#options;
 		const nowMs = clock.monotonicMs();
 		this.#silentMs += Math.min(nowMs - this.#lastTickMs, TICK_INTERVALS_MAX * keepaliveMs);
 		this.#lastTickMs = nowMs;
 		if (!this.#hasSent) ping();
 		this.#hasSent = false;
-		if (this.#silentMs >= lostMs) {
-			onLost(this.#silentMs);
-			return;
-		}
+		if (this.#isStopped) return;
 		this.#timer = clock.setTimer(keepaliveMs, () => this.#tick());
-		if (this.#silentMs < torpidMs || this.#isTorpid) return;
-		this.#isTorpid = true;
-		onTorpid(this.#silentMs);
+		// After what is waiting to be read: it may have come while we could not listen.
+		clock.defer(() => this.#judge());
+	}
+
+	#judge(): void {
+		const {torpidMs, lostMs, onTorpid, onLost} = this.#options;
+		if (this.#isStopped) return;
+		if (this.#silentMs >= lostMs) {
+			this.stop();
+			onLost(this.#silentMs);
+		} else if (this.#silentMs >= torpidMs && !this.#isTorpid) {
+			this.#isTorpid = true;
+			onTorpid(this.#silentMs);
+		}
 	}
 }
