@@ -10,7 +10,10 @@ import {decodePayload, encodeErrorText, encodePayload} from '../payload.ts';
 import {HELLO_TOPIC, judgeHello, parseHello, type Hello, type HelloRules, type Welcome} from './hello.ts';
 import {PeerLink, type PeerTimes} from './peer-link.ts';
 
-/** So many connections may be without a hello beside the children; further ones are refused. */
+/**
+ * So many connections may be without a hello beside the children. For one more the oldest gives way: a child says hello at
+ * once, and whoever stalls must not keep it out.
+ */
 export const STRANGERS_MAX = 64;
 /** Whoever connects has so long to say hello. */
 export const HELLO_TIMEOUT_MS = 10_000;
@@ -39,7 +42,9 @@ export interface ChildrenOptions {
 export class Children {
 	readonly #options: ChildrenOptions;
 	readonly #children = new Map<number, Child>();
-	#strangers = 0;
+	/** Connections without a hello, the oldest first. */
+	readonly #strangers = new Set<PeerLink>();
+	#isClosed = false;
 
 	constructor(options: ChildrenOptions) {
 		this.#options = options;
@@ -51,40 +56,41 @@ export class Children {
 
 	accept(socket: Link): void {
 		const {clock, times, onRefused} = this.#options;
+		if (this.#isClosed) {
+			socket.destroy();
+			return;
+		}
 		let child: Child | null = null;
-		let isStranger = true;
-		const settle = () => {
-			if (isStranger) this.#strangers -= 1;
-			isStranger = false;
-			timer.cancel();
-		};
-		this.#strangers += 1;
 		const link = new PeerLink(socket, {
 			clock,
 			times,
 			onMessage: message => {
-				if (child !== null) this.#options.onMessage(child.hello.rank, message);
-				else {
-					child = this.#meet(link, message);
-					if (child !== null) settle();
+				if (child !== null) {
+					this.#options.onMessage(child.hello.rank, message);
+					return;
 				}
+				child = this.#meet(link, message);
+				if (child !== null) timer.cancel();
 			},
 			onDrain: () => child !== null && this.#options.onDrain(child.hello.rank),
 			onTorpid: silentMs => child !== null && this.#options.onTorpid(child.hello.rank, silentMs),
 			onResponsive: () => child !== null && this.#options.onResponsive(child.hello.rank),
 			onEnd: error => {
+				timer.cancel();
+				this.#strangers.delete(link);
 				if (child !== null) this.#ended(child, error);
-				else if (isStranger && error !== null) onRefused(socket.peer, error);
-				settle();
+				else if (error !== null && !this.#isClosed) onRefused(socket.peer, error);
 			},
 		});
 		const timer = clock.setTimer(HELLO_TIMEOUT_MS, () => {
 			link.end(new SystemError('ETIMEDOUT', `no hello within ${HELLO_TIMEOUT_MS / 1000} s`));
 		});
-		if (this.#strangers > STRANGERS_MAX) {
-			link.end(
-				new SystemError('EAGAIN', `${this.#strangers} connections have said no hello (STRANGERS_MAX)`),
-			);
+		this.#strangers.add(link);
+		if (this.#strangers.size <= STRANGERS_MAX) return;
+		for (const oldest of this.#strangers) {
+			const text = `gave way to a newer one: ${STRANGERS_MAX} connections had said no hello (STRANGERS_MAX)`;
+			oldest.end(new SystemError('EAGAIN', text));
+			break;
 		}
 	}
 
@@ -93,8 +99,10 @@ export class Children {
 		this.#children.get(rank)?.link.end(reason);
 	}
 
-	/** Ends all links. */
+	/** Ends all links, and takes no more. */
 	close(reason: SystemError | null): void {
+		this.#isClosed = true;
+		for (const link of [...this.#strangers]) link.end(reason);
 		for (const {link} of [...this.#children.values()]) link.end(reason);
 	}
 
@@ -119,6 +127,7 @@ export class Children {
 
 	#take(child: Child, request: Request): Child {
 		const {rank, uuid} = child.hello;
+		this.#strangers.delete(child.link);
 		const before = this.#children.get(rank);
 		const text =
 			before?.hello.uuid === uuid

@@ -31,17 +31,21 @@ export interface Welcome extends Hello {
 	readonly eventSequence: number;
 }
 
+/** A text of a hello is no longer: it is kept in the log, and shown to people. */
+export const HELLO_TEXT_MAX = 255;
+
 /**
  * @throws {SystemError} EPROTO for what is no hello.
  */
 export function parseHello(payload: unknown): Hello {
-	const fields = (payload ?? {}) as Record<string, unknown>;
-	for (const [name, type] of Object.entries(HELLO_FIELDS)) {
-		if (typeof fields[name] !== type) {
-			throw new SystemError('EPROTO', `hello without a good field '${name}'`);
-		}
-	}
-	return fields as unknown as Hello;
+	return parse(payload, HELLO_FIELDS) as unknown as Hello;
+}
+
+/**
+ * @throws {SystemError} EPROTO for what is no answer to a hello.
+ */
+export function parseWelcome(payload: unknown): Welcome {
+	return parse(payload, {...HELLO_FIELDS, eventSequence: isCount}) as unknown as Welcome;
 }
 
 export interface HelloRules {
@@ -81,6 +85,31 @@ export function judgeHello(hello: Hello, {instance, rank, topology, hosts}: Hell
 	return null;
 }
 
+/** Why the sender can't be this broker's parent; null: it can. It has found this broker's hello good. */
+export function judgeWelcome(
+	welcome: Welcome,
+	{instance, rank, topology, hosts}: HelloRules,
+): SystemError | null {
+	const who = `${welcome.hostname} (rank ${welcome.rank})`;
+	if (welcome.protocol !== OVERLAY_PROTOCOL) {
+		return new SystemError(
+			'EPROTONOSUPPORT',
+			`${who} runs coppice ${welcome.version} and speaks overlay protocol ${welcome.protocol}, rank ${rank} speaks ${OVERLAY_PROTOCOL}`,
+		);
+	}
+	if (welcome.instance !== instance) {
+		return new SystemError('EPERM', `${who} is of instance ${welcome.instance}, rank ${rank} of ${instance}`);
+	}
+	const parent = topology.parentOf(rank);
+	if (welcome.rank !== parent || welcome.size !== topology.size || welcome.hostname !== hosts[parent]) {
+		return new SystemError(
+			'EINVAL',
+			`${who} of ${welcome.size} brokers answers where ${hosts[parent ?? 0]} (rank ${parent}) of ${topology.size} should: mismatched config?`,
+		);
+	}
+	return null;
+}
+
 /** What a peer remembered of a neighbour's log. */
 export interface LogMark {
 	readonly logId: string;
@@ -98,17 +127,34 @@ export function judgeLog(who: string, before: LogMark, now: LogMark): string | n
 		: null;
 }
 
-const HELLO_FIELDS: Readonly<Record<keyof Hello, 'string' | 'number'>> = {
-	protocol: 'number',
-	instance: 'string',
-	rank: 'number',
-	size: 'number',
-	hostname: 'string',
-	version: 'string',
-	uuid: 'string',
-	pid: 'number',
-	bootCount: 'number',
-	bootId: 'string',
-	logId: 'string',
-	headSeq: 'number',
+type Check = (value: unknown) => boolean;
+
+/** Printable, since it is shown to people, and short. */
+const isText: Check = value =>
+	typeof value === 'string' && value.length <= HELLO_TEXT_MAX && !/\p{Cc}/u.test(value);
+const isCount: Check = value => Number.isSafeInteger(value) && (value as number) >= 0;
+/** A part of it goes onto routes. */
+const isUuid: Check = value => typeof value === 'string' && /^[0-9A-Za-z-]{8,64}$/.test(value);
+
+const HELLO_FIELDS: Readonly<Record<keyof Hello, Check>> = {
+	protocol: isCount,
+	instance: isText,
+	rank: isCount,
+	size: isCount,
+	hostname: isText,
+	version: isText,
+	uuid: isUuid,
+	pid: isCount,
+	bootCount: isCount,
+	bootId: isText,
+	logId: isText,
+	headSeq: isCount,
 };
+
+function parse(payload: unknown, checks: Readonly<Record<string, Check>>): Record<string, unknown> {
+	const fields = (payload ?? {}) as Record<string, unknown>;
+	for (const [name, isGood] of Object.entries(checks)) {
+		if (!isGood(fields[name])) throw new SystemError('EPROTO', `hello without a good field '${name}'`);
+	}
+	return fields;
+}

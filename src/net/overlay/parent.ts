@@ -5,10 +5,10 @@
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import type {Clock, Timer} from '../../ports/clock.ts';
 import type {Random} from '../../ports/random.ts';
-import type {Transport} from '../../ports/transport.ts';
+import type {Link, Transport} from '../../ports/transport.ts';
 import {NODEID_ANY, USERID_UNKNOWN, type Message, type Response} from '../message.ts';
 import {decodeError, decodePayload, encodePayload} from '../payload.ts';
-import {HELLO_TOPIC, parseHello, type Hello, type Welcome} from './hello.ts';
+import {HELLO_TOPIC, parseWelcome, type Hello, type Welcome} from './hello.ts';
 import {PeerLink, type PeerTimes} from './peer-link.ts';
 
 export interface ParentOptions {
@@ -18,7 +18,9 @@ export interface ParentOptions {
 	readonly uri: string;
 	readonly times: PeerTimes & {readonly reconnectMsMax: number};
 	readonly hello: () => Hello;
-	/** The hello was answered; the link is used from now on. False: it is not the parent that it should be. */
+	/** Why who answered the hello is not the parent; null: it is. */
+	readonly judge: (welcome: Welcome) => SystemError | null;
+	/** The hello was answered; the link is used from now on. */
 	readonly onJoin: (link: PeerLink, welcome: Welcome) => void;
 	readonly onMessage: (message: Message) => void;
 	readonly onDrain: () => void;
@@ -74,7 +76,7 @@ export class Parent {
 		this.#link?.end(reason);
 	}
 
-	#open(socket: Parameters<Transport['listen']>[1] extends (link: infer L) => void ? L : never): PeerLink {
+	#open(socket: Link): PeerLink {
 		const {clock, times, onTorpid, onResponsive, onDrain, hello} = this.#options;
 		const link = new PeerLink(socket, {
 			clock,
@@ -116,14 +118,17 @@ export class Parent {
 			link.end(decodeError(errnum, payload));
 			return;
 		}
+		let welcome: Welcome;
 		try {
-			const welcome = parseHello(decodePayload(payload)) as Welcome;
-			this.#isJoined = true;
-			this.#options.onJoin(link, welcome);
+			welcome = parseWelcome(decodePayload(payload));
+			const fault = this.#options.judge(welcome);
+			if (fault !== null) throw fault;
 		} catch (error) {
-			this.#isJoined = false;
 			link.end(asSystemError(error, 'EPROTO'));
+			return;
 		}
+		this.#isJoined = true;
+		this.#options.onJoin(link, welcome);
 	}
 
 	#ended(error: SystemError | null): void {
