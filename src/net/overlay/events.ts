@@ -10,7 +10,7 @@ export const EVENTS_KEPT_MAX = 1024;
 
 export interface EventsOptions {
 	readonly sendDown: (event: Event) => void;
-	/** Asks the parent for the events after `sequence`, oldest first; null: it does not have them any more. */
+	/** Asks the parent for the events after `sequence`, as far as it still has them; null: nobody can be asked. */
 	readonly fetch: (sequence: number) => Promise<readonly Event[] | null>;
 	/** Events are lost for good here: from the one, up to the other. */
 	readonly onGap: (gap: {readonly after: number; readonly before: number}, error: SystemError | null) => void;
@@ -64,13 +64,9 @@ export class Events {
 		return () => this.#listeners.delete(listener);
 	}
 
-	/** The events after `sequence`, oldest first; null: some of them are not kept. */
-	after(sequence: number): readonly Event[] | null {
-		if (sequence >= this.#sequence) return [];
-		const first = this.#kept[0]?.sequence;
-		return first === undefined || first > sequence + 1
-			? null
-			: this.#kept.filter(event => event.sequence > sequence);
+	/** The events after `sequence`, oldest first, as far as they are kept. */
+	after(sequence: number): readonly Event[] {
+		return this.#kept.filter(event => event.sequence > sequence);
 	}
 
 	#pass(event: Event): void {
@@ -102,14 +98,20 @@ export class Events {
 
 	#fetched(events: readonly Event[], error: SystemError | null): void {
 		this.#isFetching = false;
-		for (const event of events) if (event.sequence === this.#sequence + 1) this.#pass(event);
-		const next = Math.min(...this.#ahead.map(({sequence}) => sequence).filter(one => one > this.#sequence));
-		if (Number.isFinite(next) && next > this.#sequence + 1) {
+		this.#ahead.push(...events);
+		const [next] = this.#ahead
+			.map(({sequence}) => sequence)
+			.filter(one => one > this.#sequence)
+			.sort(ascending);
+		if (next !== undefined && next > this.#sequence + 1) {
 			// Not to be had: going on without them beats standing still, and it is said.
 			this.#options.onGap({after: this.#sequence, before: next}, error);
 			this.#sequence = next - 1;
-			this.#kept = [];
 		}
 		this.#catchUp();
 	}
+}
+
+function ascending(a: number, b: number): number {
+	return a - b;
 }

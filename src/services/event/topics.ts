@@ -62,10 +62,10 @@ export function registerEvents({registry, peers, events, isRoot}: EventTopics): 
 	peers.handle('event.fetch', ({after}: {readonly after: number}) => events.after(after));
 }
 
-/** Asks the parent for the events after one; null: it does not have them any more. */
+/** Asks the parent for the events after one, as far as it still has them; null: there is no parent. */
 export async function fetchEvents(peers: RoutedPeers, after: number): Promise<readonly Event[] | null> {
 	if (peers.parent === null) return null;
-	return (
-		((await peers.request(peers.parent, 'event.fetch', {after})) as readonly Event[] | undefined) ?? null
-	);
+	const events = await peers.request(peers.parent, 'event.fetch', {after});
+	if (!Array.isArray(events)) throw new SystemError('EPROTO', 'event.fetch: the answer is no list of events');
+	return events as readonly Event[];
 }
