@@ -6,11 +6,14 @@ import {SystemError} from '../formats/errno.ts';
 import {Idset} from '../formats/idset.ts';
 import type {Json} from '../machines/job.ts';
 import {isDurable} from '../machines/durable-state.ts';
-import {ROLE_LOCAL, ROLE_OWNER} from '../net/message.ts';
+import {ROLE_LOCAL, ROLE_OWNER, type Response} from '../net/message.ts';
 import type {RpcRequest} from '../net/rpc-request.ts';
 import {Overlay} from '../net/overlay/overlay.ts';
+import type {Origin} from '../net/overlay/pending-rpcs.ts';
+import {HOP_PENDING_MAX} from '../net/overlay/router.ts';
 import {ROOT} from '../net/overlay/topology.ts';
 import {RpcServer} from '../net/rpc-server.ts';
+import type {RpcSession} from '../net/rpc-session.ts';
 import {ServiceRegistry} from '../net/service-registry.ts';
 import type {Listener} from '../ports/transport.ts';
 import {LogRing} from '../services/broker-info/log-ring.ts';
@@ -80,6 +83,7 @@ export class Broker {
 	/** What only the root runs. */
 	readonly #root: Root | null;
 	readonly #clients: Clients;
+	#own: RpcSession | null = null;
 	#listener: Listener | null = null;
 	#end!: (end: BrokerEnd) => void;
 	#isEnding = false;
@@ -142,7 +146,8 @@ export class Broker {
 			topology: options.overlay.topology,
 			registry: this.#registry,
 			owner: {...owner, rolemask: ROLE_OWNER},
-			send: (request, origin) => router.route(request, origin, () => undefined),
+			send: (request, origin) =>
+				router.route(request, origin, local => this.#fromSelf(origin).receive(local)),
 		});
 		this.#clients = new Clients({server: this.#server, router, owner});
 		const {localUri: uri, killTimeoutMs, leaseMs = null} = options;
@@ -161,6 +166,13 @@ export class Broker {
 		const resources = options.resources.encode() as unknown as Json;
 		this.#exec = new JobExec({...parts, host, settings, resources, onReconciled: () => this.#reconciled()});
 		this.#register();
+	}
+
+	/** Serves what this broker asks itself. */
+	#fromSelf(origin: Origin): RpcSession {
+		const send = (response: Response) => origin.deliver(response);
+		this.#own ??= this.#server.open({peer: origin.peer, send}, {pendingMax: HOP_PENDING_MAX});
+		return this.#own;
 	}
 
 	#makeOverlay(): Overlay {

@@ -10,15 +10,21 @@ export class Matchtags<T> {
 	/** No index below it is free. */
 	#lowestFree = 0;
 	#count = 0;
+	readonly #max: number;
+
+	/** At most `max` are in use at a time. */
+	constructor(max: number = RPC_PENDING_MAX) {
+		this.#max = max;
+	}
 
 	/** Tags in use. */
 	get count(): number {
 		return this.#count;
 	}
 
-	/** Takes the lowest free tag for `held`. Throws a plain Error beyond RPC_PENDING_MAX: look at `count` before. */
+	/** Takes the lowest free tag for `held`. Throws a plain Error beyond `max`: look at `count` before. */
 	take(held: T): number {
-		if (this.#count >= RPC_PENDING_MAX) throw new Error('all matchtags are in use');
+		if (this.#count >= this.#max) throw new Error('all matchtags are in use');
 		while (this.#held[this.#lowestFree] !== undefined) this.#lowestFree += 1;
 		this.#held[this.#lowestFree] = held;
 		this.#lowestFree += 1;

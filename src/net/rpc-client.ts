@@ -70,6 +70,8 @@ export interface RpcClientOptions {
 	/** The sender as the request says it. Default: unknown, to be filled in by the broker that it is sent to. */
 	readonly userid?: number;
 	readonly rolemask?: number;
+	/** More requests without a final response are refused with EAGAIN. Default RPC_PENDING_MAX. */
+	readonly pendingMax?: number;
 }
 
 export interface LinkClientOptions extends RpcClientOptions {
@@ -122,7 +124,8 @@ export class RpcClient {
 	readonly #clock: Clock;
 	readonly #userid: number;
 	readonly #rolemask: number;
-	readonly #tags = new Matchtags<Entry>();
+	readonly #tags: Matchtags<Entry>;
+	readonly #pendingMax: number;
 	/** Streams whose buffer is over its bound, and calls that wait: see `#balance`. */
 	#fullStreams = 0;
 	#waitingCalls = 0;
@@ -130,7 +133,10 @@ export class RpcClient {
 	#goodbye: LinkEnd | null = null;
 	#ended: LinkEnd | null = null;
 
-	constructor(channel: RpcChannel, {clock, userid, rolemask}: RpcClientOptions) {
+	constructor(channel: RpcChannel, options: RpcClientOptions) {
+		const {clock, userid, rolemask, pendingMax = RPC_PENDING_MAX} = options;
+		this.#tags = new Matchtags(pendingMax);
+		this.#pendingMax = pendingMax;
 		this.#channel = channel;
 		this.#clock = clock;
 		this.#userid = userid ?? USERID_UNKNOWN;
@@ -307,10 +313,10 @@ export class RpcClient {
 		if (topic.length > TOPIC_BYTES_MAX - CANCEL_SUFFIX.length) {
 			throw new SystemError('EINVAL', `topic ${topic} has ${topic.length} characters: too many to cancel it`);
 		}
-		if (this.#tags.count >= RPC_PENDING_MAX) {
+		if (this.#tags.count >= this.#pendingMax) {
 			throw new SystemError(
 				'EAGAIN',
-				`${topic}: ${this.#tags.count} requests to ${this.peer} are pending, the limit is ${RPC_PENDING_MAX} (RPC_PENDING_MAX)`,
+				`${topic}: ${this.#tags.count} requests to ${this.peer} are pending, the limit is ${this.#pendingMax} (RPC_PENDING_MAX)`,
 			);
 		}
 	}

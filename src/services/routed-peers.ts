@@ -20,6 +20,7 @@ import {
 	type Scatter,
 } from '../net/overlay/scatter.ts';
 import type {Origin} from '../net/overlay/pending-rpcs.ts';
+import {HOP_PENDING_MAX} from '../net/overlay/router.ts';
 import type {Topology} from '../net/overlay/topology.ts';
 import {CALL_TIMEOUT_MS, RpcClient} from '../net/rpc-client.ts';
 import type {ServiceRegistry} from '../net/service-registry.ts';
@@ -67,7 +68,8 @@ export class RoutedPeers implements Peers {
 			resume: () => undefined,
 			close: () => undefined,
 		};
-		this.client = new RpcClient(channel, {clock: core.clock, ...owner});
+		// As many as its neighbours take: a burst of starts over all nodes is no reason to refuse any of them.
+		this.client = new RpcClient(channel, {clock: core.clock, ...owner, pendingMax: HOP_PENDING_MAX});
 		registry.register(SCATTER_TOPIC, async request => {
 			const answers = await this.#scatter(decodeScatter(bytesOf(request.payload)));
 			request.respond(encodeAnswers(answers));

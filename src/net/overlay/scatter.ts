@@ -5,9 +5,10 @@
  */
 import {decode, encode} from '@msgpack/msgpack';
 import {Idset} from '../../formats/idset.ts';
-import {asSystemError, errnumOf, SystemError} from '../../formats/errno.ts';
+import {asSystemError, SystemError} from '../../formats/errno.ts';
+import {DEADLINE_MS_MAX, ERRNUM_MAX} from '../message.ts';
 import {decodeError, encodeErrorText} from '../payload.ts';
-import type {Topology} from './topology.ts';
+import {RANKS_MAX, type Topology} from './topology.ts';
 
 export const SCATTER_TOPIC = 'overlay.scatter';
 
@@ -36,7 +37,7 @@ export interface ScatterOptions {
 	readonly local: (scatter: Scatter) => Promise<RankAnswer>;
 }
 
-/** What a broker leaves of the deadline to those below, so that it can say who was late. */
+/** What a broker leaves of the deadline to its service and to those below, so that it can say who was late. */
 const MARGIN_SHARE = 0.9;
 
 /** Resolves to an answer for each rank; never rejects. Ranks that are not at or below this broker are EHOSTUNREACH. */
@@ -53,9 +54,13 @@ export async function scatter(
 			continue;
 		}
 		const child = one < topology.size ? topology.childToward(rank, one) : null;
-		if (child === null)
+		if (child === null) {
 			answers.set(one, failure(new SystemError('EHOSTUNREACH', `rank ${one} is not below rank ${rank}`)));
-		else byChild.set(child, [...(byChild.get(child) ?? []), one]);
+		} else {
+			const ranks = byChild.get(child);
+			if (ranks === undefined) byChild.set(child, [one]);
+			else ranks.push(one);
+		}
 	}
 	const deadlineMs = Math.max(1, Math.floor(request.deadlineMs * MARGIN_SHARE));
 	const below = [...byChild].map(async ([child, ranks]) => {
@@ -68,7 +73,7 @@ export async function scatter(
 	});
 	const here = async () => {
 		try {
-			answers.set(rank, await local(request));
+			answers.set(rank, await local({...request, deadlineMs}));
 		} catch (error) {
 			answers.set(rank, failure(asSystemError(error)));
 		}
@@ -87,12 +92,12 @@ export function decodeScatter(bytes: Uint8Array): Scatter {
 	if (
 		typeof ranks !== 'string' ||
 		typeof topic !== 'string' ||
-		typeof deadlineMs !== 'number' ||
+		!(typeof deadlineMs === 'number' && deadlineMs >= 0 && deadlineMs <= DEADLINE_MS_MAX) ||
 		!isBytes(payload)
 	) {
 		throw new SystemError('EPROTO', 'malformed request to many ranks');
 	}
-	return {ranks: ranks === '' ? Idset.empty : Idset.parse(ranks), topic, deadlineMs, payload};
+	return {ranks: parseRanks(ranks), topic, deadlineMs, payload};
 }
 
 /** Equal answers are one entry. */
@@ -118,10 +123,10 @@ export function decodeAnswers(bytes: Uint8Array): Answers {
 	const answers = new Map<number, RankAnswer>();
 	for (const group of decodeArray(bytes)) {
 		const [ranks, errnum, payload] = Array.isArray(group) ? (group as unknown[]) : [];
-		if (typeof ranks !== 'string' || typeof errnum !== 'number' || !isBytes(payload)) {
+		if (typeof ranks !== 'string' || !isErrnum(errnum) || !isBytes(payload)) {
 			throw new SystemError('EPROTO', 'malformed answer of many ranks');
 		}
-		for (const rank of Idset.parse(ranks)) answers.set(rank, {errnum, payload});
+		for (const rank of parseRanks(ranks)) answers.set(rank, {errnum, payload});
 	}
 	return answers;
 }
@@ -136,7 +141,20 @@ export function failure(error: SystemError): RankAnswer {
 }
 
 function silent(rank: number): SystemError {
-	return new SystemError('EPROTO', `rank ${rank} is missing in the answers (errno ${errnumOf('EPROTO')})`);
+	return new SystemError('EPROTO', `rank ${rank} is missing in the answers of those on the way to it`);
+}
+
+/** Judged before anything is done for each of them. */
+function parseRanks(text: string): Idset {
+	const ranks = Idset.parse(text);
+	if ((ranks.last ?? 0) >= RANKS_MAX) {
+		throw new SystemError('EPROTO', `rank ${ranks.last} is none: the limit is ${RANKS_MAX} (RANKS_MAX)`);
+	}
+	return ranks;
+}
+
+function isErrnum(value: unknown): value is number {
+	return Number.isInteger(value) && (value as number) >= 0 && (value as number) <= ERRNUM_MAX;
 }
 
 function decodeArray(bytes: Uint8Array): readonly unknown[] {
