@@ -3,9 +3,8 @@
  * (DESIGN section 7; docs/resiliency.md is the protocol). Invariant: a neighbour is in the router exactly while its peer machine
  * is online or torpid; a broker that has joined and loses its parent ends, so that all below it does too.
  */
-import {Idset} from '../../formats/idset.ts';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
-import type {PeerFact, PeerSnapshot} from '../../machines/peer.ts';
+import {peerMachine, type PeerFact, type PeerSnapshot} from '../../machines/peer.ts';
 import type {RpcFact} from '../../machines/rpc.ts';
 import type {Clock} from '../../ports/clock.ts';
 import type {Random} from '../../ports/random.ts';
@@ -16,11 +15,13 @@ import type {RpcSession} from '../rpc-session.ts';
 import type {ServiceRegistry} from '../service-registry.ts';
 import {Children, type Child} from './children.ts';
 import {Events} from './events.ts';
-import {judgeLog, OVERLAY_PROTOCOL, type Hello, type Welcome} from './hello.ts';
+import {fittingResponse} from './fitting-response.ts';
+import {judgeLog, judgeWelcome, OVERLAY_PROTOCOL, type Hello, type Welcome} from './hello.ts';
 import type {OverlayOptions} from './overlay-options.ts';
 import {Parent} from './parent.ts';
 import {CONTROL_FLOW, CONTROL_STATUS, type PeerLink} from './peer-link.ts';
 import {HOP_PENDING_MAX, Router} from './router.ts';
+import {isSame, Reach} from './reach.ts';
 import {decodeSubtree, encodeSubtree, type SubtreeState} from './subtree.ts';
 import {Trace} from './trace.ts';
 import {seconds, whyAway} from './why-away.ts';
@@ -84,22 +85,26 @@ export class Overlay {
 	readonly #parent: Parent | null;
 	readonly #children: Children;
 	readonly #sessions = new Map<number, RpcSession>();
-	/** What online children said of those below them. */
-	readonly #below = new Map<number, SubtreeState>();
+	readonly #reach: Reach;
 	readonly #waiting = new Map<number, () => void>();
-	readonly #listeners = new Set<() => void>();
 	readonly #errors: OverlayError[] = [];
-	#own: SubtreeState = {online: Idset.empty, torpid: Idset.empty};
 	#listener: Listener | null = null;
 	#isJoined = false;
 	#isClosing = false;
 	#isReportDue = false;
+	/** What the parent was told last. */
+	#reported: SubtreeState | null = null;
 
 	constructor(parts: OverlayParts) {
 		this.#parts = parts;
 		const {rank, options, ports, registry, post} = parts;
 		const {topology, hosts, parentUri} = options;
 		this.rank = rank;
+		this.#reach = new Reach({
+			rank,
+			topology,
+			isTorpid: child => this.#children.get(child)?.link.isTorpid === true,
+		});
 		this.size = topology.size;
 		this.router = new Router({
 			rank,
@@ -110,6 +115,7 @@ export class Overlay {
 			post,
 			whyAway: neighbour => whyAway(parts.peerOf(neighbour), ports.clock.epochMs()),
 		});
+		const rules = {instance: parts.identity().instance, rank, topology, hosts};
 		this.#parent =
 			parentUri === null
 				? null
@@ -118,17 +124,13 @@ export class Overlay {
 						uri: parentUri,
 						times: options,
 						hello: () => this.#hello(),
+						judge: welcome => judgeWelcome(welcome, rules),
 						...this.#hooksOfParent(),
 					});
 		this.#children = new Children({
 			clock: ports.clock,
 			times: options,
-			rules: {
-				instance: parts.identity().instance,
-				rank,
-				topology,
-				hosts,
-			},
+			rules,
 			...this.#hooksOfChildren(),
 		});
 		this.events = new Events({
@@ -139,7 +141,7 @@ export class Overlay {
 			},
 			sendDown: message => {
 				for (const child of topology.childrenOf(rank)) {
-					if (!this.#below.has(child)) continue;
+					if (!this.#reach.has(child)) continue;
 					this.trace.note('tx', child, message);
 					this.#children.get(child)?.link.send(message);
 				}
@@ -159,15 +161,15 @@ export class Overlay {
 
 	/** Ranks at or below this one that can be reached. */
 	get subtree(): SubtreeState {
-		return this.#own;
+		return this.#reach.state;
 	}
 
 	isOnline(rank: number): boolean {
-		return this.#own.online.has(rank);
+		return this.#reach.state.online.has(rank);
 	}
 
 	isTorpid(rank: number): boolean {
-		return this.#own.torpid.has(rank);
+		return this.#reach.state.torpid.has(rank);
 	}
 
 	hostOf(rank: number): string {
@@ -175,15 +177,19 @@ export class Overlay {
 	}
 
 	onChange(listener: () => void): () => void {
-		this.#listeners.add(listener);
-		return () => this.#listeners.delete(listener);
+		return this.#reach.onChange(listener);
 	}
 
 	/** Opens the way down, then the way up. */
 	async open(): Promise<void> {
 		const {options, ports, rank} = this.#parts;
 		if (options.listenUri !== null) {
-			this.#listener = await ports.transport.listen(options.listenUri, link => this.#children.accept(link));
+			const listener = await ports.transport.listen(options.listenUri, link => this.#children.accept(link));
+			if (this.#isClosing) {
+				await listener.close();
+				return;
+			}
+			this.#listener = listener;
 		}
 		if (this.#parent === null) this.#joined();
 		else {
@@ -217,10 +223,10 @@ export class Overlay {
 				resolve();
 			};
 			const stop = this.onChange(() => {
-				if (this.#below.size === 0) finish();
+				if (this.#reach.childCount === 0) finish();
 			});
 			const timer = this.#parts.ports.clock.setTimer(timeoutMs, finish);
-			if (this.#below.size === 0) finish();
+			if (this.#reach.childCount === 0) finish();
 		});
 	}
 
@@ -261,6 +267,7 @@ export class Overlay {
 			onResponsive: () => this.#post({type: 'peer.responsive', peer: parent()}),
 			onLost: (error: SystemError | null) => {
 				const why = error?.toString() ?? 'it goes';
+				this.#post({type: 'peer.lost', peer: parent(), error: why});
 				this.#remove(parent(), error ?? new SystemError('ECONNRESET', why));
 				this.#parts.panic(`lost the parent, ${this.#nameOf(parent())}: ${why}`);
 			},
@@ -277,13 +284,13 @@ export class Overlay {
 			onMessage: (rank: number, message: Message) => this.#receive(rank, message),
 			onDrain: (rank: number) => this.#drained(rank),
 			onTorpid: (rank: number, silentMs: number) => {
-				if (!this.#below.has(rank)) return;
+				if (!this.#reach.has(rank)) return;
 				this.#log('warning', `${this.#nameOf(rank)} is torpid: silent for ${seconds(silentMs)}`);
 				this.#post({type: 'peer.torpid', peer: rank});
 				this.#changed();
 			},
 			onResponsive: (rank: number) => {
-				if (!this.#below.has(rank)) return;
+				if (!this.#reach.has(rank)) return;
 				this.#log('notice', `${this.#nameOf(rank)} is heard again`);
 				this.#post({type: 'peer.responsive', peer: rank});
 				this.#changed();
@@ -317,7 +324,7 @@ export class Overlay {
 				if (!link.isOpen || this.#isClosing) return;
 				welcome({...this.#hello(), eventSequence: this.events.sequence});
 				this.#addHop(rank, {link, uuid});
-				this.#below.set(rank, {online: Idset.from([rank]), torpid: Idset.empty});
+				this.#reach.join(rank);
 				this.#changed();
 			});
 		};
@@ -346,12 +353,14 @@ export class Overlay {
 			this.trace.note('tx', rank, message);
 			return link.send(message);
 		};
-		const session = this.#parts.server.open({peer: this.#nameOf(rank), send}, {pendingMax: HOP_PENDING_MAX});
+		const deliver = (response: Response) => send(fittingResponse(response, link.queuedBytes));
+		const channel = {peer: this.#nameOf(rank), send: deliver};
+		const session = this.#parts.server.open(channel, {pendingMax: HOP_PENDING_MAX});
 		this.#sessions.set(rank, session);
 		const origin = {
 			name: `${rank}-${uuid.slice(0, 8)}`,
 			peer: this.#nameOf(rank),
-			deliver: (response: Response) => send(response),
+			deliver,
 		};
 		this.router.addHop({
 			rank,
@@ -371,7 +380,7 @@ export class Overlay {
 
 	#lostChild(rank: number, error: SystemError | null): void {
 		this.#waiting.delete(rank);
-		const isMember = this.#below.delete(rank);
+		const isMember = this.#reach.leave(rank);
 		const {value} = this.#parts.peerOf(rank) ?? {value: 'offline'};
 		const why = error?.toString() ?? 'it has gone in good order';
 		if (isMember) this.#log(error === null ? 'info' : 'err', `lost ${this.#nameOf(rank)}: ${why}`);
@@ -422,9 +431,9 @@ export class Overlay {
 
 	#control(rank: number, control: Control): void {
 		if (control.controlType === CONTROL_FLOW) this.router.flow(rank, control);
-		else if (control.controlType === CONTROL_STATUS && this.#below.has(rank)) {
+		else if (control.controlType === CONTROL_STATUS && this.#reach.has(rank)) {
 			try {
-				this.#below.set(rank, decodeSubtree(control.payload));
+				this.#reach.told(rank, decodeSubtree(control.payload));
 			} catch (error) {
 				this.#children.drop(rank, asSystemError(error, 'EPROTO'));
 				return;
@@ -435,30 +444,21 @@ export class Overlay {
 
 	/** Works out who is there, and tells the parent in the next turn if that changed. */
 	#changed(): void {
-		let online = Idset.from([this.rank]);
-		let torpid = Idset.empty;
-		for (const [rank, below] of this.#below) {
-			const reached = below.online.union(Idset.from([rank]));
-			const isTorpid = this.#children.get(rank)?.link.isTorpid === true;
-			online = online.union(reached);
-			torpid = torpid.union(isTorpid ? reached : below.torpid);
-		}
-		const before = this.#own;
-		this.#own = {online, torpid};
-		if (this.#isJoined && !this.#isReportDue && !this.#isClosing) {
-			this.#isReportDue = true;
-			this.#parts.ports.clock.defer(() => {
-				this.#isReportDue = false;
-				this.#parent?.link?.send({
-					type: 'control',
-					controlType: CONTROL_STATUS,
-					status: 0,
-					payload: encodeSubtree(this.#own),
-				});
-			});
-		}
-		if (before.online.equals(online) && before.torpid.equals(torpid)) return;
-		for (const listener of [...this.#listeners]) listener();
+		this.#reach.refresh();
+		if (!this.#isJoined || this.#isReportDue || this.#isClosing) return;
+		this.#isReportDue = true;
+		this.#parts.ports.clock.defer(() => {
+			this.#isReportDue = false;
+			this.#report();
+		});
+	}
+
+	#report(): void {
+		const link = this.#parent?.link;
+		const {state} = this.#reach;
+		if (link == null || (this.#reported !== null && isSame(this.#reported, state))) return;
+		this.#reported = state;
+		link.send({type: 'control', controlType: CONTROL_STATUS, status: 0, payload: encodeSubtree(state)});
 	}
 
 	#hello(): Hello {
@@ -486,7 +486,10 @@ export class Overlay {
 		this.#parts.log(severity, text);
 	}
 
+	/** In safe mode joins, which are durable, are not noted, and no boot has ended the peers of the log: what does not fit is left out. */
 	#post(fact: Body<PeerFact>): void {
-		if (!this.#isClosing) this.#parts.post(fact);
+		if (this.#isClosing) return;
+		const before = this.#parts.peerOf(fact.peer) ?? peerMachine.initial();
+		if (peerMachine.accepts(before, {...fact, atMs: 0})) this.#parts.post(fact);
 	}
 }
