@@ -1,6 +1,8 @@
 /** Goal: each command asks what it should and prints what its user expects. Method: one row each, against scripted answers. */
 import test from 'ava';
 import {SystemError} from '../../src/formats/errno.ts';
+import {Idset} from '../../src/formats/idset.ts';
+import {ResourceSet, type RankResources} from '../../src/formats/resource-set.ts';
 import {COMMANDS} from '../../src/cli/command-table.ts';
 import {jobEvents, JOB_F58, JOB_ID, serveJob} from './fake-job.ts';
 import {FakeWorld, until} from './fake-world.ts';
@@ -8,6 +10,21 @@ import {FakeWorld, until} from './fake-world.ts';
 const EVENTLOG = jobEvents({status: 256})
 	.map(event => `${JSON.stringify(event)}\n`)
 	.join('');
+
+/** Three nodes: n0 is free, n1 partly held, n2 down. */
+function schedStatus(): object {
+	const node = (rank: number, cores: string): [number, RankResources] => [
+		rank,
+		{host: `n${rank}`, cores: Idset.parse(cores), gpus: Idset.empty},
+	];
+	const properties = new Map([['big', Idset.parse('1')]]);
+	const all = ResourceSet.from([node(0, '0-1'), node(1, '0-3'), node(2, '0-1')], {properties});
+	return {
+		all: all.encode(),
+		down: all.pick(Idset.parse('2')).encode(),
+		allocated: ResourceSet.from([node(1, '0-2')], {properties}).encode(),
+	};
+}
 
 /** A broker that has one attribute or answer of each kind. */
 function scripted(): FakeWorld {
@@ -32,8 +49,35 @@ function scripted(): FakeWorld {
 			const {name} = request.payload as {name: string};
 			request.respond({members: name === 'broker.torpid' ? '2' : '0,2'});
 		})
-		.answer('resource.status', {drain: {'1': {}}})
-		.answer('job-manager.queue-status', {enable: true, start: false})
+		.answer('resource.status', {
+			online: '0-1',
+			exclude: '',
+			torpid: '',
+			allocated: '1',
+			hosts: 'n[0-2]',
+			drain: {
+				'1': {timestamp: 1_795_348_770, reason: ''},
+				'2': {timestamp: 1_795_348_740, reason: 'disk'},
+			},
+		})
+		.answer('resource.sched-status', schedStatus())
+		.answer('resource.drain', undefined)
+		.answer('resource.undrain', undefined)
+		.answer('resource.held', {held: [{id: JOB_ID, kind: 'ghost', reason: 'r'}]})
+		.answer('resource.release', undefined)
+		.answer('job-manager.queue-list', {queues: []})
+		.answer('job-manager.queue-status', {
+			enable: true,
+			start: false,
+			stop_reason: 'tea',
+			duration_max: 3600,
+			alloc_pending: 2,
+			running: 1,
+		})
+		.answer('job-manager.queue-start', undefined)
+		.answer('job-manager.queue-enable', undefined)
+		.answer('job-manager.drain', {pending: 0})
+		.answer('job-manager.idle', {pending: 3})
 		.answer('job-manager.raise', undefined)
 		.answer('job-manager.kill', undefined)
 		.answer('job-manager.urgency', {old_urgency: 16})
@@ -121,6 +165,62 @@ const ROWS: readonly {
 	{argv: ['log', 'salvage'], stdout: 'plan:\n  drop 3\ndone: false\n'},
 	{argv: ['log', 'lost+found'], stdout: `entries:\n  id=${JOB_ID} reason=r seq=1 facts=2\n`},
 	{argv: ['log', 'dump'], stdout: '{"seq":1,"type":"a"}\n{"seq":2,"type":"b"}\n'},
+	{
+		argv: ['resource', 'list'],
+		stdout:
+			'     STATE PROPERTIES NNODES   NCORES NODELIST\n' +
+			'      free                 1        2 n0\n' +
+			'      free big             1        1 n1\n' +
+			' allocated big             1        3 n1\n' +
+			'      down                 1        2 n2\n',
+	},
+	{
+		argv: ['resource', 'list', '-n', '-s', 'up,all', '-i', 'n[0-1]', '-o', '{state} {ncores} {rlist}'],
+		stdout: 'up 2 rank0/core[0-1]\nup 4 rank1/core[0-3]\nall 2 rank0/core[0-1]\nall 4 rank1/core[0-3]\n',
+	},
+	{argv: ['resource', 'list', '-s', 'frob'], stdout: '', exitCode: 2},
+	{argv: ['resource', 'list', '-q', 'frob'], stdout: '', exitCode: 2},
+	{argv: ['resource', 'info'], stdout: '3 Nodes, 8 Cores, 0 GPUs\n'},
+	{argv: ['resource', 'info', '-s', 'free', '-i', '1'], stdout: '1 Nodes, 1 Cores, 0 GPUs\n'},
+	{
+		argv: ['resource', 'status'],
+		stdout:
+			'       STATE UP NNODES NODELIST\n' +
+			'       avail  y      1 n0\n' +
+			'    draining  y      1 n1\n' +
+			'     drained  n      1 n2\n',
+	},
+	{
+		argv: ['resource', 'status', '-s', 'offline,torpid', '--json'],
+		stdout: '{"status":[{"state":"offline","up":false,"nnodes":1,"ranks":"2","nodelist":"n2"}]}\n',
+	},
+	{
+		argv: ['resource', 'drain', '-o', 'long'],
+		stdout:
+			'TIME                 STATE    RANKS    REASON                         NODELIST\n' +
+			'2026-11-22T11:59:00  drained  2        disk                           n2\n' +
+			'2026-11-22T11:59:30  draining 1                                       n1\n',
+	},
+	{argv: ['resource', 'drain', '-f', '-u', '1'], stdout: '', exitCode: 2},
+	{argv: ['resource', 'undrain'], stdout: '', exitCode: 2},
+	{
+		argv: ['queue', 'list'],
+		stdout:
+			' EN ST TDEFAULT   TLIMIT     NNODES     NCORES      NGPUS\n  y  n      inf       1h      0-inf      0-inf      0-inf\n',
+	},
+	{
+		argv: ['queue', 'status', '-v'],
+		stdout:
+			'Job submission is enabled\nScheduling is stopped: tea\n' +
+			'2 alloc requests queued\n0 alloc requests pending to scheduler\n1 running jobs\n',
+	},
+	{argv: ['queue', 'stop', '-m', 'tea'], stdout: 'Scheduling is stopped: tea\n'},
+	{argv: ['queue', 'enable', '--quiet'], stdout: ''},
+	{argv: ['queue', 'stop', '-a', '-q', 'x'], stdout: '', exitCode: 2},
+	{argv: ['queue', 'drain'], stdout: ''},
+	{argv: ['queue', 'idle'], stdout: '3 pending jobs\n'},
+	{argv: ['log', 'lost+found', '--held'], stdout: `held:\n  id=${JOB_ID} kind=ghost reason=r\n`},
+	{argv: ['log', 'lost+found', '--release', JOB_F58], stdout: ''},
 	{argv: ['repl', '-e', 'jobs'], stdout: '{"expression":"jobs"}\n'},
 	{argv: ['--version'], stdout: 'coppice 1.2.3\n'},
 ];
@@ -139,7 +239,7 @@ test('uptime is one line, and a second one when something is closed', async t =>
 	const {stdout} = await scripted().run(['uptime']);
 	t.regex(
 		stdout,
-		/^ 12:00:\d\d run 2\.1d, {2}owner ada, {2}depth 0, {2}size 3, {2}1 drained, {2}1 offline, {2}1 torpid\n {2}scheduler disabled\n$/,
+		/^ 12:00:\d\d run 2\.1d, {2}owner ada, {2}depth 0, {2}size 3, {2}2 drained, {2}1 offline, {2}1 torpid\n {2}scheduler disabled\n$/,
 	);
 });
 
@@ -187,6 +287,48 @@ test('requests carry what the options say', async t => {
 		],
 	);
 	t.is(world.broker.asked[4]!.nodeid, 2);
+});
+
+test('resource and queue commands ask as Flux does', async t => {
+	const world = scripted();
+	await world.run(['resource', 'drain', 'n[1-2]', 'bad', 'disk']);
+	await world.run(['resource', 'drain', '-f', '1']);
+	await world.run(['resource', 'drain', '-ff', '1', 'x']);
+	await world.run(['resource', 'drain', '-u', '1', 'x']);
+	await world.run(['resource', 'undrain', '-f', '1', 'mended']);
+	await world.run(['queue', 'stop', '--quiet', '-q', 'batch', '-m', 'tea']);
+	await world.run(['queue', 'enable', '--quiet', '-a']);
+	t.deepEqual(
+		world.broker.asked.map(({topic, payload}) => [topic, payload]),
+		[
+			['resource.drain', {targets: 'n[1-2]', reason: 'bad disk'}],
+			['resource.drain', {targets: '1', mode: 'overwrite'}],
+			['resource.drain', {targets: '1', reason: 'x', mode: 'force-overwrite'}],
+			['resource.drain', {targets: '1', reason: 'x', mode: 'update'}],
+			['resource.undrain', {targets: '1', reason: 'mended', mode: 'force'}],
+			[
+				'job-manager.queue-start',
+				{start: false, all: false, nocheckpoint: false, name: 'batch', reason: 'tea'},
+			],
+			['job-manager.queue-enable', {enable: true, all: true}],
+		],
+	);
+});
+
+test('queue drain goes on waiting when the broker was restarted, and gives up after its timeout', async t => {
+	const world = scripted();
+	let asked = 0;
+	world.broker.on('job-manager.drain', request => {
+		asked += 1;
+		if (asked === 1) world.broker.cut();
+		else request.respond({pending: 0});
+	});
+	t.is((await world.run(['queue', 'drain'])).exitCode, 0);
+	t.is(asked, 2);
+	world.broker.on('job-manager.drain', () => {});
+	const {stderr, exitCode} = await world.run(['queue', 'drain', '-t', '2s']);
+	t.is(stderr, 'coppice queue drain: ETIMEDOUT: the queues are not empty after 2s\n');
+	t.is(exitCode, 1);
 });
 
 test('one job that fails does not stop the others, and is named', async t => {

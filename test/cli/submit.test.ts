@@ -219,3 +219,45 @@ test('--requeue is an attribute, and --tasks-per-node makes tasks for all nodes'
 	t.regex((await submit('--tasks-per-node=3')).stderr, /needs --nodes/);
 	t.regex((await submit('-N2', '-n6', '--tasks-per-node=3')).stderr, /exclude each other/);
 });
+
+test('--cores and --requires say how much and where', async t => {
+	const specs: Spec[] = [];
+	const submit = async (...options: string[]) => {
+		const world = new FakeWorld();
+		world.broker.on('job-ingest.submit', request => {
+			specs.push(specOf(request.payload as Sent));
+			request.respond({id: 1n});
+		});
+		return world.run(['submit', ...options, 'true']);
+	};
+	const slot = (count: number, cores: number) => ({
+		type: 'slot',
+		count,
+		label: 'task',
+		with: [{type: 'core', count: cores}],
+	});
+	await submit('--cores=6');
+	await submit('--cores=6', '-N2');
+	await submit('--cores=6', '-N2', '--tasks-per-node=2');
+	t.deepEqual(
+		specs.map(spec => (spec as unknown as {resources: unknown}).resources),
+		[
+			[slot(6, 1)],
+			[{type: 'node', count: 2, with: [slot(3, 1)]}],
+			[{type: 'node', count: 2, with: [slot(1, 3)]}],
+		],
+	);
+	t.like(specs[2], {tasks: [{count: {per_slot: 2}}]});
+	await submit('--requires=big and -host:n[1-2]', '-q', 'batch');
+	t.like(specs[3], {
+		attributes: {
+			system: {
+				queue: 'batch',
+				constraints: {and: [{properties: ['big']}, {not: [{hostlist: ['n[1-2]']}]}]},
+			},
+		},
+	});
+	t.regex((await submit('--cores=5', '-N2')).stderr, /5 cores can't be spread evenly over 2 nodes/);
+	t.regex((await submit('--cores=4', '-c2')).stderr, /--cores and --cores-per-task exclude each other/);
+	t.regex((await submit('--requires=(a')).stderr, /option --requires: .*'\(' is not closed/);
+});
