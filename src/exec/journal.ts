@@ -74,7 +74,7 @@ export function reportOf({id, attempt}: PartKey, event: JournalEvent): PartRepor
 			return {
 				...head,
 				kind: 'exception',
-				type: context.type as 'timeout' | 'exec' | 'supervisor-lost',
+				type: context.type as Extract<PartReport, {kind: 'exception'}>['type'],
 				severity: context.severity as number,
 				note: context.note as string,
 			};

@@ -158,6 +158,15 @@ export class PartLedger {
 		this.#report({kind: 'exception', type: 'timeout', severity: 0, note, atMs: nowMs});
 	}
 
+	/** The root was out of reach for longer than the lease. Reported once. */
+	noteLeaseExpired(note: string, nowMs: number): void {
+		const isSaid = this.#reports.some(
+			report => report.kind === 'exception' && report.type === 'lease-expired',
+		);
+		if (isSaid || this.isExited) return;
+		this.#report({kind: 'exception', type: 'lease-expired', severity: 0, note, atMs: nowMs});
+	}
+
 	/** The part, or one of its tasks, can't be started. */
 	noteFailure(note: string, nowMs: number): void {
 		if (this.isExited) return;

@@ -7,7 +7,7 @@ import {isErrnoName, SystemError, type ErrnoName} from '../formats/errno.ts';
 import type {InventoryEntry, LaunchSpec, PartKey, PartReport} from '../ports/process-host.ts';
 
 /** This version; the one before it is understood too, so that a shell outlives an upgrade of its broker. */
-export const SHELL_PROTOCOL = 1;
+export const SHELL_PROTOCOL = 2;
 export const SHELL_PROTOCOL_MIN = 1;
 /** A longer line ends the connection with EMSGSIZE. */
 export const SHELL_LINE_CHARS_MAX = 64 * 1024 * 1024;
@@ -29,7 +29,12 @@ export type BrokerMessage =
 	| {readonly type: 'forget'; readonly key: PartKey}
 	| {readonly type: 'signal'; readonly request: number; readonly key: PartKey; readonly signum: number}
 	| {readonly type: 'inventory'; readonly request: number}
-	| {readonly type: 'stop'; readonly request: number};
+	| {readonly type: 'stop'; readonly request: number}
+	/** From version 2 on. Whether the rank is in contact with the root; the lease in milliseconds, null: none. */
+	| {readonly type: 'contact'; readonly isInContact: boolean; readonly leaseMs: number | null};
+
+/** The first version with `contact`. */
+export const SHELL_PROTOCOL_CONTACT = 2;
 
 export interface ShellFailure {
 	readonly code: ErrnoName;
@@ -71,6 +76,7 @@ export function decodeBrokerMessage(line: string): BrokerMessage {
 		case 'hello':
 		case 'inventory':
 		case 'stop':
+		case 'contact':
 			return value as unknown as BrokerMessage;
 		case 'launch': {
 			const spec = value.spec as {id: unknown} | undefined;

@@ -4,7 +4,7 @@
  * Invariant: a task of a part is started at most once, whatever is called or lost.
  */
 
-import type {Clock} from '../ports/clock.ts';
+import type {Clock, Timer} from '../ports/clock.ts';
 import {
 	partName,
 	type HostAttributes,
@@ -48,6 +48,8 @@ export class SimNode {
 	#shellHeld = false;
 	#refusal: string | null = null;
 	#nextPid = 1000;
+	#leaseMs = Infinity;
+	#leaseTimer: Timer | null = null;
 	#highestJobId = 0n;
 	/** What is done once there is a shell again. */
 	#whenUp: (() => void)[] = [];
@@ -127,6 +129,20 @@ export class SimNode {
 	whenUp(action: () => void): void {
 		if (this.#shellPid !== null) action();
 		else this.#whenUp.push(action);
+	}
+
+	/** As the job shell keeps it: a number is contact and its lease, null the loss of it. */
+	contact(leaseMs: number | null): void {
+		this.#leaseTimer?.cancel();
+		this.#leaseTimer = null;
+		if (leaseMs !== null) {
+			this.#leaseMs = leaseMs;
+			return;
+		}
+		if (!Number.isFinite(this.#leaseMs)) return;
+		this.#leaseTimer = this.clock.setTimer(this.#leaseMs, () => {
+			for (const part of this.parts.values()) this.whenUp(() => part.expireLease());
+		});
 	}
 
 	/** Starts a shell unless one runs or is held. */
@@ -277,7 +293,12 @@ export class SimProcessHost implements ProcessHost {
 
 	/** The broker's process is gone: nothing reaches it, and nothing from it arrives. */
 	cut(): void {
+		if (!this.#isCut) this.#node.contact(null);
 		this.#isCut = true;
+	}
+
+	contact(leaseMs: number | null): void {
+		if (!this.#isCut) this.#node.contact(leaseMs);
 	}
 
 	shellLost(): void {

@@ -48,6 +48,7 @@ type Fact = PartReport extends infer R
 
 const SIGNALS_WITHOUT_EFFECT: readonly number[] = [0, 17, 18, 19, 20, 23, 28];
 const SIGALRM = 14;
+const SIGTERM = 15;
 const SIGKILL = 9;
 
 export class SimPart {
@@ -131,6 +132,14 @@ export class SimPart {
 	signalTask(task: number, signum: number): void {
 		const found = this.#tasks.find(candidate => candidate.task === task);
 		if (found?.state === 'alive') this.#signalTask(found, signum);
+	}
+
+	/** Its rank has been out of contact with the root for longer than its lease. */
+	expireLease(): void {
+		if (this.#orderSignum !== null || this.aliveTasks === 0) return;
+		const note = 'out of contact with the root for longer than exec.lease';
+		this.#report({kind: 'exception', type: 'lease-expired', severity: 0, note});
+		this.#escalate(SIGTERM);
 	}
 
 	loseShim(task: number): void {

@@ -315,6 +315,29 @@ export function processHostContract(
 		]);
 	});
 
+	claim(
+		'what is out of contact for longer than its lease is ended, and says why; in contact nothing is',
+		async (t, site) => {
+			const life = await live(site);
+			const spec = specOf(43n, 'sleep 60');
+			life.host.contact!(400);
+			life.host.launch(spec);
+			await untilStarted(site, life, spec);
+			life.host.contact!(400);
+			await site.pass(1200);
+			t.is(reportsFor(life, spec).length, 1, 'in contact, time does not count');
+			await life.host.close({stop: false});
+			await site.pass(1500);
+			const next = await live(site);
+			const [part] = (await next.host.inventory()).parts;
+			t.deepEqual(
+				part?.reports.map(report => (report.kind === 'exception' ? report.type : report.kind)),
+				['started', 'lease-expired', 'exited'],
+			);
+			t.is(part?.state, 'exited');
+		},
+	);
+
 	claim('a forgotten part is gone, and its id still counts', async (t, site) => {
 		const life = await live(site);
 		const spec = specOf(50n, 'exit 0');

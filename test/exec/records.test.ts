@@ -211,9 +211,9 @@ test('messages keep 64-bit ids, and damaged ones are refused', t => {
 });
 
 test('versions meet at the highest that both speak, or not at all', t => {
-	t.is(commonProtocol({protocol: 2, protocolMin: 1}), 1);
+	t.is(commonProtocol({protocol: 2, protocolMin: 1}), 2);
 	t.is(commonProtocol({protocol: 1, protocolMin: 1}), 1);
-	t.is(commonProtocol({protocol: 3, protocolMin: 2}), undefined);
+	t.is(commonProtocol({protocol: 4, protocolMin: 3}), undefined);
 	t.is(commonProtocol({protocol: 0, protocolMin: 0}), undefined);
 });
 

@@ -21,10 +21,12 @@ import {asSystemError} from '../../formats/errno.ts';
 import type {PartKey} from '../../ports/process-host.ts';
 import {decodeEvents, type JournalEvent} from '../journal.ts';
 import {decodePart, encodePart, journalIn, type StoredSpec} from '../launch-record.ts';
+import {parseLeaseRecord, type LeaseRecord} from '../lease.ts';
 import {parsePartDir, rankDir, type RankSite} from '../part-paths.ts';
 import {parseClaim, parseExit, voidClaim, type Claim, type ExitRecord} from '../task-record.ts';
 
 const HIGHEST_NAME = 'highest-job-id';
+const LEASE_NAME = 'lease';
 
 /**
  * Lays out the directory of a new part. One without `part` is a start that was cut off, and is completed.
@@ -151,6 +153,23 @@ export function listParts(site: RankSite): PartKey[] {
 		.map(parsePartDir)
 		.filter(key => key !== undefined)
 		.filter(({id, attempt}) => isOwn(`${dir}/job-${id}.${attempt}`));
+}
+
+/** What an earlier shell of this rank wrote down of its contact with the root, or null. */
+export function readLease(site: RankSite): LeaseRecord | null {
+	const text = readIfThere(`${rankDir(site)}/${LEASE_NAME}`);
+	return text === undefined ? null : parseLeaseRecord(text);
+}
+
+/** @throws {SystemError} */
+export function writeLease(site: RankSite, record: LeaseRecord): void {
+	const path = `${rankDir(site)}/${LEASE_NAME}`;
+	try {
+		writeFileSync(`${path}.new`, JSON.stringify(record), {mode: 0o600});
+		renameSync(`${path}.new`, path);
+	} catch (error) {
+		throw asSystemError(error, 'EIO', `write ${path}`);
+	}
 }
 
 /** The highest job id of directories that were deleted, or 0n. */

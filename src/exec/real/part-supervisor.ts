@@ -38,6 +38,7 @@ export interface FoundPart {
 
 const SIGKILL = 9;
 const SIGALRM = 14;
+const SIGTERM = 15;
 /** EBUSY on a cgroup: from the first retry to the longest wait between two. */
 const SETTLE_RETRY_MS = 1;
 const SETTLE_RETRY_MS_MAX = 250;
@@ -198,6 +199,15 @@ export class PartSupervisor {
 	fail(note: string): void {
 		this.ledger.noteFailure(note, nowMs(this.#site.clock));
 		this.#giveOrder(SIGKILL);
+		this.#flush();
+		this.#settle();
+	}
+
+	/** Ends a part whose rank has been out of contact with the root for longer than its lease. */
+	expireLease(note: string): void {
+		if (this.isExited || this.isOfEarlierBoot || this.ledger.order !== null) return;
+		this.ledger.noteLeaseExpired(note, nowMs(this.#site.clock));
+		this.#giveOrder(SIGTERM);
 		this.#flush();
 		this.#settle();
 	}

@@ -20,7 +20,7 @@ import {
 } from '../../ports/process-host.ts';
 import type {Random} from '../../ports/random.ts';
 import {checkSite, rankCgroup, type RankSite} from '../part-paths.ts';
-import type {ShellMessage} from '../shell-protocol.ts';
+import {SHELL_PROTOCOL_CONTACT, type ShellMessage} from '../shell-protocol.ts';
 import {listParts, readHighestJobId} from './part-dir.ts';
 import {ShellClient} from './shell-client.ts';
 import {readEventlog, readSpool} from './spool-reader.ts';
@@ -71,6 +71,10 @@ export class RealProcessHost implements ProcessHost {
 	#nextRequest = 1;
 	#shellPid: number | null = null;
 	#launcherPid: number | null = null;
+	/** What the present shell speaks. */
+	#protocol = 0;
+	/** The lease while the rank is in contact with the root; null: it is not. */
+	#leaseMs: number | null = null;
 	#wasUp = false;
 	#isClosed = false;
 	#lastFailure = '';
@@ -87,7 +91,7 @@ export class RealProcessHost implements ProcessHost {
 			random,
 			log,
 			onMessage: message => this.#take(message),
-			onUp: ({pid, launcherPid}) => this.#up(pid, launcherPid),
+			onUp: hello => this.#up(hello),
 			onDown: () => this.#down(),
 			isNeeded: () => this.#isNeeded(),
 			onFailure: error => this.#failed(error),
@@ -130,6 +134,12 @@ export class RealProcessHost implements ProcessHost {
 			isRepeated: false,
 			send: request => this.#client.send({type: 'signal', request, key: bare, signum}),
 		});
+	}
+
+	/** A shell that is not there need not know: it counts from its start, or from what the one before has written. */
+	contact(leaseMs: number | null): void {
+		this.#leaseMs = leaseMs;
+		this.#sayContact();
 	}
 
 	forget(key: PartKey): void {
@@ -262,7 +272,8 @@ export class RealProcessHost implements ProcessHost {
 		this.onReport(report);
 	}
 
-	#up(pid: number, launcherPid: number | null): void {
+	#up({pid, launcherPid, protocol}: Extract<ShellMessage, {type: 'hello'}>): void {
+		this.#protocol = protocol;
 		this.#shellPid = pid;
 		this.#launcherPid = launcherPid;
 		this.#lastFailure = '';
@@ -274,12 +285,24 @@ export class RealProcessHost implements ProcessHost {
 			this.#client.send({type: 'terminate', key, signum});
 		for (const key of this.#forgets.values()) this.#client.send({type: 'forget', key});
 		this.#forgets.clear();
+		this.#sayContact();
 		for (const request of this.#requests.values()) {
 			request.entries = [];
 			request.send();
 		}
 		if (this.#wasUp) void this.#catchUp();
 		this.#wasUp = true;
+	}
+
+	#sayContact(): void {
+		if (this.#protocol < SHELL_PROTOCOL_CONTACT) return;
+		const leaseMs = this.#leaseMs;
+		const isFinite = leaseMs !== null && Number.isFinite(leaseMs);
+		this.#client.send({
+			type: 'contact',
+			isInContact: leaseMs !== null,
+			leaseMs: isFinite ? leaseMs : null,
+		});
 	}
 
 	/** After a reconnect: delivers what was missed, then says that contact was lost. */

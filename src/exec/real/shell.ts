@@ -17,6 +17,7 @@ import {
 	socketPath,
 	type RankSite,
 } from '../part-paths.ts';
+import {Lease} from '../lease.ts';
 import type {BrokerMessage} from '../shell-protocol.ts';
 import type {ShimEvent} from '../task-record.ts';
 import {childCgroups, killCgroup, makePartCgroup, removeCgroup} from './cgroup.ts';
@@ -26,10 +27,12 @@ import {
 	createPartDir,
 	listParts,
 	readHighestJobId,
+	readLease,
 	readPart,
 	removePartDir,
 	removeSpools,
 	writeHighestJobId,
+	writeLease,
 } from './part-dir.ts';
 import {PartSupervisor, type FoundPart} from './part-supervisor.ts';
 import {ShellServer} from './shell-server.ts';
@@ -71,6 +74,7 @@ export class JobShell {
 	/** When the launcher that is there now got its chance. */
 	#launcherSinceMs = 0;
 	#launcherEnd = 'it does not answer';
+	readonly #lease: Lease;
 	#events: EventPipe | undefined;
 	#highestJobId = 0n;
 	/** As the file has it: above the id of every directory that was deleted. */
@@ -95,10 +99,13 @@ export class JobShell {
 				bootId: options.clock.bootId,
 			}),
 			onMessage: message => this.#obey(message),
-			onBroker: () => {
+			onBroker: isThere => {
 				this.#idleSinceMs = null;
+				if (!isThere) this.#contactChanged(this.#lease.lose(options.clock.monotonicMs()));
 			},
 		});
+		const {clock} = options;
+		this.#lease = new Lease(readLease(site), {bootId: clock.bootId, nowMs: clock.monotonicMs()});
 	}
 
 	/** Adopts what is there, then listens. */
@@ -161,6 +168,12 @@ export class JobShell {
 				return this.#answer(message.request, () => this.#signal(message.key, message.signum));
 			case 'inventory':
 				return this.#answer(message.request, () => this.#sendInventory(message.request));
+			case 'contact': {
+				const nowMs = this.#options.clock.monotonicMs();
+				const {isInContact, leaseMs} = message;
+				const isNews = isInContact ? this.#lease.inContact(leaseMs) : this.#lease.lose(nowMs);
+				return this.#contactChanged(isNews);
+			}
 			case 'stop':
 				return this.#answer(message.request, () => {
 					this.#isStopping = true;
@@ -168,6 +181,19 @@ export class JobShell {
 			default:
 				message satisfies never;
 		}
+	}
+
+	/** What the next shell must know is written down, as far as the disk takes it. */
+	#contactChanged(isNews: boolean): void {
+		if (isNews) this.#guard({id: 0n, attempt: 0}, () => writeLease(this.#options.site, this.#lease.record));
+	}
+
+	/** Ends what has been out of contact for too long: the root may have given it up by now. */
+	#judgeLease(): void {
+		const awayMs = this.#lease.overdueMs(this.#options.clock.monotonicMs());
+		if (awayMs === null) return;
+		const note = `out of contact with the root for ${Math.round(awayMs / 1000)} s, longer than exec.lease`;
+		for (const part of this.#parts.values()) this.#guard(part.spec, () => part.expireLease(note));
 	}
 
 	#launch(spec: LaunchSpec): void {
@@ -335,6 +361,7 @@ export class JobShell {
 			if (isDue || part.needsAttention) this.#guard(part.spec, () => part.check());
 		}
 		this.#judgeLauncher(isWaiting);
+		this.#judgeLease();
 		if (this.#isDone()) return this.#finish();
 		clock.setTimer(POLL_MS, () => this.#poll());
 	}

@@ -228,6 +228,59 @@ test("an admin's word that a node is dead ends its parts; when it comes back the
 	}
 });
 
+test('with a lease, a rank that is away ends its parts, and the root goes on without it after that', async t => {
+	for (const requeue of [false, true]) {
+		const world = await worldOf({leaseMs: 5000});
+		const id = submit(world, LONG, requeue ? {requeue} : {});
+		await started(world, id);
+		await world.clock.pass(20_000);
+		t.is(jobOf(world, id)?.value, 'run', 'in contact, no time counts');
+		world.kill(2, {hold: true});
+		await world.clock.pass(4000);
+		t.is(world.get(2).node.aliveTasks, 1);
+		await world.clock.pass(2000);
+		t.is(world.get(2).node.aliveTasks, 0, 'its shell has ended it');
+		t.is(jobOf(world, id)?.value, 'run', 'the root waits for longer');
+		await world.clock.pass(20_000);
+		if (requeue) {
+			t.is(jobOf(world, id)?.value, 'sched');
+			t.is(jobOf(world, id)?.context.past?.length, 1);
+		} else {
+			const {exception} = await ended(world, id);
+			t.is(exception?.note, 'rank 2 (n2) was out of contact for longer than exec.lease');
+		}
+		world.get(2).release();
+		await whole(world);
+		if (requeue) {
+			await started(world, id, 2);
+			world.root!.manager.raise(id, {type: 'cancel', severity: 0, note: '', userid: 1000});
+			await ended(world, id);
+		}
+		await nothingIsLeft(t, world);
+	}
+});
+
+test('a rank that was away for longer than its lease and comes back before the root gave it up says so', async t => {
+	for (const requeue of [false, true]) {
+		const world = await worldOf({leaseMs: 5000});
+		const id = submit(world, LONG, requeue ? {requeue} : {});
+		await started(world, id);
+		world.kill(2, {hold: true});
+		await world.clock.pass(7000);
+		world.get(2).release();
+		await whole(world);
+		if (requeue) {
+			await started(world, id, 2);
+			world.root!.manager.raise(id, {type: 'cancel', severity: 0, note: '', userid: 1000});
+		}
+		const {exception, events} = await ended(world, id);
+		const said = events.find(({name, context}) => name === 'exception' && context?.type === 'node-failure');
+		t.regex(String(said?.context?.note), /^rank 2 \(n2\): out of contact with the root/);
+		t.is(exception?.type, requeue ? 'cancel' : 'node-failure');
+		await nothingIsLeft(t, world);
+	}
+});
+
 test('a root that has lost its log finds a job of three ranks again, and nothing of it runs twice', async t => {
 	const world = await worldOf();
 	const id = submit(world, ['sh', '-c', 'sleep 20; exit 9']);

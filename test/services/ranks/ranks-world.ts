@@ -176,6 +176,7 @@ export class Rank {
 		const {life} = this;
 		if (life === null) return;
 		life.end();
+		this.node.contact(null);
 		this.life = null;
 		this.disk.crash();
 		this.world.clock.setTimer(RESTART_MS, () => this.start());
