@@ -3,6 +3,7 @@
  * the command line and in its words. Invariants: a request is sent a second time only when its caller said that this
  * does no harm; nothing waits longer than the patience for a broker that does not answer.
  */
+import {dirname} from 'node:path';
 import {SystemError} from '../formats/errno.ts';
 import {formatFsd} from '../formats/fsd.ts';
 import {socketPathOf} from '../net/address.ts';
@@ -43,7 +44,10 @@ export interface FollowOptions {
 /** The instance stayed out of reach of a command that waits. */
 export class LostContactError extends SystemError {}
 
-/** Without a socket file there is hardly an instance: only a broker that replaces its socket makes this moment. */
+/**
+ * Without a socket file there is hardly an instance, unless its run directory is there, which goes at shutdown: then it is
+ * between two lives, as all brokers below one that died are.
+ */
 const NO_SOCKET_PATIENCE_MS = 500;
 const SOCKET_POLL_MS = 25;
 const ENDED_EARLY_MAX = 5;
@@ -144,9 +148,10 @@ export class BrokerSession {
 	async #awaitSocket(): Promise<void> {
 		const {clock, uri, exists} = this.#options;
 		const path = socketPathOf(uri);
-		const endMs = clock.monotonicMs() + NO_SOCKET_PATIENCE_MS;
+		const startMs = clock.monotonicMs();
 		while (!(await exists(path))) {
-			if (clock.monotonicMs() >= endMs) {
+			const patienceMs = (await exists(dirname(path))) ? RESTART_PATIENCE_MS : NO_SOCKET_PATIENCE_MS;
+			if (clock.monotonicMs() - startMs >= patienceMs) {
 				const text = `no broker serves ${uri}: there is no such socket; is the instance started?`;
 				throw new SystemError('ENOENT', text);
 			}
