@@ -107,14 +107,18 @@ export class HealthOfRank {
 		return problems;
 	}
 
-	/** Asks the shell for what it must refuse: an answer is a sign of life. */
+	/**
+	 * Asks the shell for what it must refuse: an answer is a sign of life. Only one that we have contact with: a question to
+	 * another would start it, and safe mode touches nothing.
+	 */
 	#probeShell(): Promise<readonly Problem[]> {
 		const {core, host} = this.#options;
 		const startMs = core.clock.monotonicMs();
 		const {shellPid} = host.attributes();
+		if (shellPid === null || core.refusal !== null) return Promise.resolve([]);
 		return new Promise(resolve => {
 			const timer = core.clock.setTimer(SHELL_PROBE_MS, () => {
-				const who = shellPid === null ? 'the job shell' : `the job shell (pid ${shellPid})`;
+				const who = `the job shell (pid ${shellPid})`;
 				const age = (core.clock.monotonicMs() - startMs) / 1000;
 				resolve([{service: 'job-exec', topic: 'shell', age, text: `${who} does not answer: is it stopped?`}]);
 			});
