@@ -168,6 +168,10 @@ async function assertSafe(t: ExecutionContext, instance: Instance, named: RegExp
 	t.regex(refused.stderr, /EROFS: safe mode/);
 	t.regex(refused.stderr, named);
 	t.is((await instance.run(['jobs', '-a'])).status, 0, 'it can be inspected');
+	const health = await instance.run(['health', '-q']);
+	t.is(health.status, 1);
+	t.regex(health.stdout, /event-log +safe-mode/);
+	t.regex(health.stdout, named);
 }
 
 async function untilNormal(instance: Instance): Promise<void> {
