@@ -23,7 +23,7 @@ export default tseslint.config(
 	},
 	{
 		// The entry points that run without a build step are plain JavaScript.
-		files: ['bin/coppice', '*.js'],
+		files: ['bin/coppice', '*.js', 'packaging/*.js'],
 		languageOptions: {globals: {process: 'readonly', console: 'readonly'}},
 	},
 );

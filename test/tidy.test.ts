@@ -57,6 +57,7 @@ const FILE_LINES_MAX = 500;
 /** Run by name, imported by nobody. */
 const ENTRY_POINTS = new Set([
 	'src/cli/main.ts',
+	'src/broker/real/broker-main.ts',
 	'src/cli/real/daemon-main.ts',
 	'src/exec/real/shell-main.ts',
 	'src/repl/evaluate.ts', // By bin/coppice, when the REPL is used.

@@ -27,10 +27,10 @@ export const ROLES: readonly Role[] = ['broker', 'shell', 'launcher', 'daemon'];
 
 /** What tells each from its command line. */
 const MARKS: Readonly<Record<Role, RegExp>> = {
-	broker: / broker --instance /,
+	broker: /\/broker(-main\.js|\.cjs) --instance /,
 	shell: /^coppice-shell/,
 	launcher: /coppice-launcher/,
-	daemon: /daemon-main\.js/,
+	daemon: /\/daemon(-main\.js|\.cjs) /,
 };
 
 export interface InstanceOptions {

@@ -1,7 +1,7 @@
 /** A broker on the real ports of this machine. */
-import {readFileSync} from 'node:fs';
 import {availableParallelism} from 'node:os';
 import {RealProcessHost} from '../../exec/real/process-host.ts';
+import {installedVersion} from '../../ports/real/installation.ts';
 import {SystemClock} from '../../ports/real/system-clock.ts';
 import {SystemError} from '../../formats/errno.ts';
 import {Hostlist} from '../../formats/hostlist.ts';
@@ -45,7 +45,7 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 		hostname: overlay.hosts[rank]!,
 		userid: process.getuid!(),
 		pid: process.pid,
-		version: packageVersion(),
+		version: installedVersion(),
 		localUri: localUri(info.rundir, rank),
 		overlay,
 		create,
@@ -131,9 +131,4 @@ function resourcesOf(
 
 function firstIds(count: number): Idset {
 	return count === 0 ? Idset.empty : Idset.range(0, count - 1);
-}
-
-function packageVersion(): string {
-	const text = readFileSync(new URL('../../../../package.json', import.meta.url), 'utf8');
-	return (JSON.parse(text) as {readonly version: string}).version;
 }

@@ -5,13 +5,8 @@ import type {BrokerConfig} from '../../broker/config.ts';
 import {EXIT_REFUSED} from '../../broker/daemon-protocol.ts';
 import type {InstanceInfo} from '../../broker/instance.ts';
 import {runBrokerProcess} from '../../broker/real/broker-process.ts';
-import {
-	readInstance,
-	readRankRecord,
-	withPreparedInstance,
-	type PrepareOptions,
-} from '../../broker/real/instance-dirs.ts';
-import {readStartRecord} from '../../broker/real/instance-scan.ts';
+import {withPreparedInstance, type PrepareOptions} from '../../broker/real/instance-dirs.ts';
+import {findKnownInstance} from '../../broker/real/known-instance.ts';
 import {readConfig} from '../../broker/real/read-config.ts';
 import {startBroker} from '../../broker/real/start-broker.ts';
 import {SystemError} from '../../formats/errno.ts';
@@ -92,20 +87,7 @@ async function findInstance(argv: ParsedArguments, context: CliContext): Promise
 	if (statedir === null || jobdir === null || rundir === null) {
 		throw new UsageError('--instance goes with --statedir, --jobdir and --rundir');
 	}
-	const started = await readStartRecord(rundir);
-	const candidates = [
-		started?.info,
-		await readRankRecord({instance, jobdir, rundir, cgroupBase: ''}, rank),
-		await readInstance(statedir),
-	];
-	const found = candidates.find(info => info?.instance === instance);
-	if (found === undefined || found === null) {
-		throw new SystemError(
-			'ENOENT',
-			`neither ${rundir}, ${jobdir} nor ${statedir} knows the instance ${instance}`,
-		);
-	}
-	return found;
+	return findKnownInstance({instance, rank, statedir, jobdir, rundir});
 }
 
 function rankOption(argv: ParsedArguments): number | undefined {

@@ -2,12 +2,12 @@
 import {spawn} from 'node:child_process';
 import {constants} from 'node:os';
 import {delimiter} from 'node:path';
-import {fileURLToPath} from 'node:url';
 import {asSystemError} from '../../formats/errno.ts';
 import {RpcClient} from '../../net/rpc-client.ts';
 import type {Clock} from '../../ports/clock.ts';
 import type {Transport} from '../../ports/transport.ts';
 import {pause} from '../../broker/real/pause.ts';
+import {installedFile} from '../../ports/real/installation.ts';
 import {awaitDaemonEnd, stopDaemon, type StartedInstance} from './start-instance.ts';
 
 export interface CommandOptions {
@@ -90,7 +90,7 @@ const CONTACT_MS = 30_000;
 const RETRY_MS = 200;
 const END_MS = 30_000;
 const CONNECT_MS = 2000;
-const BIN = fileURLToPath(new URL('../../../../bin', import.meta.url));
+const BIN = installedFile('bin');
 
 async function askForShutdown(uri: string, {clock, transport}: ShutdownOptions): Promise<void> {
 	const client = RpcClient.over(await transport.connect(uri, {timeoutMs: CONNECT_MS}), {clock});

@@ -4,7 +4,6 @@
  */
 import {rm} from 'node:fs/promises';
 import {hostname} from 'node:os';
-import {fileURLToPath} from 'node:url';
 import {randomUUID} from 'node:crypto';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {
@@ -29,6 +28,7 @@ import {absoluteConf, readConfig} from '../../broker/real/read-config.ts';
 import {replaceSmallFile} from '../../broker/real/small-file.ts';
 import {spawnDaemon} from '../../broker/real/spawn-daemon.ts';
 import {connectWithin} from '../../broker/real/supervise-daemon.ts';
+import {programCommand} from '../../ports/real/installation.ts';
 import {ROOT} from '../../net/overlay/topology.ts';
 import {lastLines} from './daemon-log.ts';
 import {defaultLinkFor} from './daemon-rundir.ts';
@@ -157,9 +157,7 @@ async function bringDaemonUp(
 	options: StartOptions & {readonly userid: number},
 ): Promise<void> {
 	const {confs, attributes, userid} = options;
-	const root = fileURLToPath(new URL('../../../..', import.meta.url));
-	const brokerCommand = options.brokerCommand ?? [process.execPath, `${root}bin/coppice`, 'broker'];
-	const daemonMain = fileURLToPath(new URL('./daemon-main.js', import.meta.url));
+	const brokerCommand = options.brokerCommand ?? programCommand('broker');
 	const record: StartRecord = {
 		version: 1,
 		info,
@@ -170,7 +168,7 @@ async function bringDaemonUp(
 			...confs.flatMap(conf => ['--conf', conf]),
 			...attributes.flatMap(attribute => ['-S', attribute]),
 		],
-		daemonCommand: options.daemonCommand ?? [process.execPath, daemonMain],
+		daemonCommand: options.daemonCommand ?? programCommand('daemon'),
 		defaultLink: defaultLinkFor(isDefault, userid),
 	};
 	await replaceSmallFile(startRecordPath(info.rundir), `${JSON.stringify(record, null, 2)}\n`);

@@ -2,6 +2,7 @@
 import {readFileSync} from 'node:fs';
 import {lstat, readFile} from 'node:fs/promises';
 import {createInterface} from 'node:readline';
+import {installedVersion} from '../../ports/real/installation.ts';
 import {SystemRandom} from '../../ports/real/system-random.ts';
 import {SystemClock} from '../../ports/real/system-clock.ts';
 import {asSystemError} from '../../formats/errno.ts';
@@ -15,7 +16,7 @@ export function realWorld(evaluate: World['evaluate']): World {
 		cwd: workingDirectory(),
 		userid: process.getuid!(),
 		get version() {
-			return packageVersion();
+			return installedVersion();
 		},
 		clock: new SystemClock(),
 		random: new SystemRandom(),
@@ -45,11 +46,6 @@ function workingDirectory(): string {
 	} catch {
 		return '/';
 	}
-}
-
-function packageVersion(): string {
-	const text = readFileSync(new URL('../../../../package.json', import.meta.url), 'utf8');
-	return (JSON.parse(text) as {version: string}).version;
 }
 
 async function readText(path: string): Promise<string> {

@@ -4,11 +4,11 @@
  */
 
 import {spawn, type ChildProcess} from 'node:child_process';
-import {fileURLToPath} from 'node:url';
 import {partName, type PartKey} from '../../ports/process-host.ts';
+import {installedFile} from '../../ports/real/installation.ts';
 
 /** From `dist/src/exec/real/` to the root of the package. */
-const LAUNCHER_PATH = fileURLToPath(new URL('../../../../libexec/coppice-launcher', import.meta.url));
+const LAUNCHER_PATH = installedFile('libexec/coppice-launcher');
 
 export interface LauncherOptions {
 	/** The directory of the rank's parts. */

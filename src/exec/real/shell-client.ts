@@ -7,7 +7,6 @@
 import {spawn, type ChildProcess} from 'node:child_process';
 import {closeSync, mkdirSync, openSync, readFileSync} from 'node:fs';
 import {connect, type Socket} from 'node:net';
-import {fileURLToPath} from 'node:url';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import type {Clock, Timer} from '../../ports/clock.ts';
 import type {Random} from '../../ports/random.ts';
@@ -21,6 +20,7 @@ import {
 	type BrokerMessage,
 	type ShellMessage,
 } from '../shell-protocol.ts';
+import {installedFile, programCommand} from '../../ports/real/installation.ts';
 
 export interface ShellClientOptions {
 	readonly site: RankSite;
@@ -37,8 +37,7 @@ export interface ShellClientOptions {
 	readonly onFailure: (error: SystemError) => void;
 }
 
-const SHELL_MAIN_PATH = fileURLToPath(new URL('./shell-main.js', import.meta.url));
-const DETACH_PATH = fileURLToPath(new URL('../../../../libexec/coppice-detach', import.meta.url));
+const DETACH_PATH = installedFile('libexec/coppice-detach');
 const BACKOFF_MS = 50;
 const BACKOFF_MS_MAX = 2000;
 /** While a shell that was started a moment ago comes up. */
@@ -209,8 +208,7 @@ export class ShellClient {
 				'perl',
 				[
 					DETACH_PATH,
-					process.execPath,
-					SHELL_MAIN_PATH,
+					...programCommand('shell'),
 					JSON.stringify({instance, rank, jobdir, rundir, cgroupBase}),
 				],
 				{stdio: ['ignore', 'ignore', logFd], detached: true, cwd: '/', env: cleanEnv()},

@@ -32,8 +32,12 @@ process.title = `coppice-shell ${site.rank}`;
 for (const name of ['SIGHUP', 'SIGINT', 'SIGTERM', 'SIGPIPE'] as const) process.on(name, () => undefined);
 
 const clock = new SystemClock();
-const lock = await takeLock();
-if (lock !== undefined) await run(lock);
+takeLock()
+	.then(lock => (lock === undefined ? undefined : run(lock)))
+	.catch((error: unknown) => {
+		log(error instanceof Error ? (error.stack ?? error.message) : String(error));
+		process.exit(1);
+	});
 
 /** The lock that keeps the shell single, or undefined when another one holds it. */
 async function takeLock(): Promise<Server | undefined> {
