@@ -57,8 +57,9 @@ if (esbuild === null) {
 			sourcesContent: false,
 			legalComments: 'none',
 			logLevel: 'warning',
-			// Loads its addon by a path relative to itself.
-			external: ['classic-level'],
+			// The one loads its addon by a path relative to itself; the other is large, and only keygen needs it.
+			external: ['classic-level', '@peculiar/x509'],
+			supported: {'dynamic-import': false}, // A script has no way to import; require does as well.
 			define: {COPPICE_BUNDLE: 'true', 'import.meta.url': '__url'},
 			banner: {js: "const __url = require('node:url').pathToFileURL(__filename).href;"},
 		});

@@ -51,7 +51,7 @@ export interface BrokerOptions {
 }
 
 export interface BrokerEnd {
-	/** 0: shut down; 1: a panic, to be restarted. */
+	/** 0: shut down; 1: a panic, to be restarted; 43: it lost its parent, to be restarted at once. */
 	readonly exitCode: number;
 	readonly reason: string;
 }

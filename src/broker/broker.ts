@@ -36,6 +36,7 @@ import {BALLAST_BYTES} from '../store/open-log.ts';
 import {brokerAttributes} from './broker-attributes.ts';
 import type {BrokerEnd, BrokerOptions} from './broker-options.ts';
 import {LiveLog} from './live-log.ts';
+import {EXIT_ORPHANED} from './daemon-protocol.ts';
 import {trackRpcs} from './rpc-tracking.ts';
 import {Clients} from './clients.ts';
 import {Root} from './root.ts';
@@ -203,7 +204,7 @@ export class Broker {
 				};
 			},
 			peerOf: peer => runtime.state.peers.get(peer),
-			panic: reason => this.panic(reason),
+			panic: reason => this.panic(reason, EXIT_ORPHANED),
 			fetchEvents: async after => fetchEvents(this.#peers, after),
 			onJoined: () => {
 				if (log.mode === 'normal') this.#exec.reconcile();
@@ -217,11 +218,11 @@ export class Broker {
 	}
 
 	/** Ends at once, for a restart: nothing more leaves, clients see their connection end. */
-	panic(reason: string): void {
+	panic(reason: string, exitCode = 1): void {
 		if (this.#isEnding) return;
 		this.#isEnding = true;
 		this.#ring.add('crit', `panic: ${reason}`);
-		const end = () => this.#end({exitCode: 1, reason});
+		const end = () => this.#end({exitCode, reason});
 		this.#options.ports.clock.setTimer(PANIC_FLUSH_MS, end);
 		const failure = new SystemError(
 			'ECONNRESET',

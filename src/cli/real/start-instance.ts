@@ -29,7 +29,6 @@ import {replaceSmallFile} from '../../broker/real/small-file.ts';
 import {spawnDaemon} from '../../broker/real/spawn-daemon.ts';
 import {connectWithin} from '../../broker/real/supervise-daemon.ts';
 import {programCommand} from '../../ports/real/installation.ts';
-import {ROOT} from '../../net/overlay/topology.ts';
 import {lastLines} from './daemon-log.ts';
 import {defaultLinkFor} from './daemon-rundir.ts';
 
@@ -218,11 +217,11 @@ async function waitUntilUp(
 				for (; rank < info.size; rank += 1) {
 					const uri = localUri(info.rundir, rank);
 					const state = await probe(uri);
-					if (rank === ROOT && state !== 'run' && state !== 'safe') break;
+					if (state !== 'run' && state !== 'safe') break;
 					if (state === 'safe') safeUris.push(uri);
 				}
 				if (rank === info.size) return safeUris;
-				last = 'it is still starting';
+				last = `it has not joined the tree, or its jobs are not found again yet`;
 			} catch (error) {
 				last = asSystemError(error).toString();
 			}
