@@ -5,18 +5,23 @@
 import {existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
-import {unstartedInstance, type Instance} from '../chaos/instance.ts';
+import {startedInstance, type Instance} from '../chaos/instance.ts';
 import {isAlive, processesNaming, processNamed, type ProcessName} from '../chaos/processes.ts';
 import {until} from '../chaos/until.ts';
 
 const SIZE = 3;
 const RANKS = [0, 1, 2];
 
-/** An attribute, asked of the broker itself. */
-async function attribute(instance: Instance, rank: number, name: string): Promise<string | null> {
+/** All attributes of a rank, asked of the broker itself. */
+async function attributes(instance: Instance, rank: number): Promise<Record<string, string | null>> {
 	const env = {COPPICE_URI: `local://${instance.rundir}/local-${rank}`};
-	const {status, stdout} = await instance.run(['getattr', name], {env, timeoutMs: 20_000});
-	return status === 0 ? stdout.trimEnd() : null;
+	const {status, stdout, stderr} = await instance.run(['lsattr', '--json'], {env, timeoutMs: 20_000});
+	if (status !== 0) throw new Error(stderr);
+	return JSON.parse(stdout) as Record<string, string | null>;
+}
+
+async function attribute(instance: Instance, rank: number, name: string): Promise<string | null> {
+	return (await attributes(instance, rank))[name] ?? null;
 }
 
 async function brokers(instance: Instance): Promise<ProcessName[]> {
@@ -31,19 +36,20 @@ async function brokers(instance: Instance): Promise<ProcessName[]> {
 }
 
 test.serial('brokers of one host have their own names, directories and resources', async t => {
-	const instance = unstartedInstance(t, {cores: 2});
-	await instance.start('-s', String(SIZE), '--topo', 'kary:1');
+	const instance = await startedInstance(t, {cores: 2, size: SIZE, topo: 'kary:1'});
 	const names = [];
 	for (const rank of RANKS) {
-		const get = async (name: string) => attribute(instance, rank, name);
-		names.push(await get('hostname'));
-		t.is(await get('rank'), String(rank));
-		t.is(await get('size'), String(SIZE));
-		t.is(await get('tbon.topo'), 'kary:1');
-		t.is(await get('tbon.level'), String(rank));
-		t.is(await get('tbon.parent'), rank === 0 ? null : String(rank - 1));
-		t.is(await get('statedir'), rank === 0 ? instance.statedir : join(instance.statedir, `rank-${rank}`));
-		t.true((await get('job-cgroup'))?.endsWith(`.${rank}`));
+		const found = await attributes(instance, rank);
+		names.push(found['hostname']);
+		t.like(found, {
+			rank: String(rank),
+			size: String(SIZE),
+			'tbon.topo': 'kary:1',
+			'tbon.level': String(rank),
+			...(rank === 0 ? {} : {'tbon.parent': String(rank - 1)}),
+			statedir: rank === 0 ? instance.statedir : join(instance.statedir, `rank-${rank}`),
+		});
+		t.true(found['job-cgroup']?.endsWith(`.${rank}`));
 	}
 	const host = names[0]!.replace(/-0$/, '');
 	t.deepEqual(
@@ -86,8 +92,7 @@ test.serial('brokers of one host have their own names, directories and resources
 test.serial(
 	'a rank whose state directory is lost is refused by itself, and begins anew with --adopt',
 	async t => {
-		const instance = unstartedInstance(t, {cores: 2});
-		await instance.start('-s', String(SIZE));
+		const instance = await startedInstance(t, {cores: 2, size: SIZE});
 		const before = await brokers(instance);
 		const lost = join(instance.statedir, 'rank-2');
 		renameSync(lost, `${instance.disk}/aside`);
@@ -115,8 +120,7 @@ test.serial(
 );
 
 test.serial('a broker that does not come up is named, with the end of its log', async t => {
-	const instance = unstartedInstance(t, {cores: 2});
-	await instance.start('-s', '2');
+	const instance = await startedInstance(t, {cores: 2, size: 2});
 	t.is((await instance.run(['shutdown'])).status, 0);
 	await until('all have ended', () => processesNaming(instance.root).length === 0);
 	const path = join(instance.statedir, 'rank-1/instance.json');
