@@ -69,6 +69,15 @@ export function readExit(dir: string, task: number): ExitRecord | null {
 	return parseExit(readIfThere(`${dir}/claim.${task}`) ?? '');
 }
 
+/** Both at once; null when nobody has the task. */
+export function readClaimAndExit(
+	dir: string,
+	task: number,
+): {readonly claim: Claim; readonly exit: ExitRecord | null} | null {
+	const text = readIfThere(`${dir}/claim.${task}`);
+	return text === undefined ? null : {claim: parseClaim(text), exit: parseExit(text)};
+}
+
 /**
  * Takes a task's claim so that no shim can start it. False: a shim has it already.
  * @throws {SystemError} ENOSPC and the like; then nobody has it yet.

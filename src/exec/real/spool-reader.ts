@@ -1,11 +1,11 @@
 /** Reads what a part left on disk for people: output and journal, straight from its directory, without the shell. */
 
-import {closeSync, fstatSync, openSync, readSync} from 'node:fs';
+import {closeSync, fstatSync, openSync, readSync, statSync} from 'node:fs';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {partName, type OutputChunk, type OutputStream, type PartKey} from '../../ports/process-host.ts';
 import {partCgroup, partDir, spoolName, type RankSite} from '../part-paths.ts';
 import {isPopulated} from './cgroup.ts';
-import {readClaim, readExit, readJournal, readPart} from './part-dir.ts';
+import {readClaimAndExit, readExit, readJournal, readPart} from './part-dir.ts';
 import {isAlive} from './proc.ts';
 
 export interface OutputPlace {
@@ -24,14 +24,9 @@ export async function readSpool(site: RankSite, place: OutputPlace): Promise<Out
 	const isComplete = isStreamComplete(site, place);
 	const path = `${dir}/${spoolName(stream, task)}`;
 	// Synchronous: a spool is a local file, and four turns of the thread pool cost ten times as much.
-	let fd;
-	try {
-		fd = openSync(path, 'r');
-	} catch (error) {
-		if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw asSystemError(error, 'EIO', `read ${path}`);
-		// Made for its first byte: there was none.
-		return isComplete ? {data: new Uint8Array(0), eof: true} : withoutSpool(site, place);
-	}
+	const fd = openIfThere(path);
+	// Made for its first byte: there was none.
+	if (fd === null) return isComplete ? {data: new Uint8Array(0), eof: true} : withoutSpool(site, place);
 	try {
 		const {size} = fstatSync(fd);
 		const length = Math.max(0, Math.min(bytesMax, size - offset));
@@ -55,22 +50,33 @@ function withoutSpool(site: RankSite, place: OutputPlace): OutputChunk {
 	const spec = readPart(partDir(site, key))?.spec;
 	if (spec?.tasks.includes(task) !== true)
 		throw new SystemError('ENOENT', `part ${partName(key)}: no output of task ${task} on this node`);
-	const isElsewhere = spec[stream] !== null;
-	// Looked at once more: the task may have been claimed and over since.
-	return {data: new Uint8Array(0), eof: isElsewhere || isStreamComplete(site, place)};
+	// Not looked at once more: a task that wrote and ended since would be one that wrote nothing.
+	return {data: new Uint8Array(0), eof: spec[stream] !== null};
 }
 
 /** Whether the last byte was copied, or nobody is left who could. */
 function isStreamComplete(site: RankSite, {key, task, stream}: OutputPlace): boolean {
 	const dir = partDir(site, key);
-	const claim = readClaim(dir, task);
-	if (claim === null) return false;
+	const found = readClaimAndExit(dir, task);
+	if (found === null) return false;
+	const {claim, exit} = found;
 	if (claim.kind === 'void' || claim.shim === null) return true;
-	const isShimAlive = isAlive(claim.shim);
-	const exit = readExit(dir, task);
-	const isCopied = stream === 'stdout' ? exit?.stdoutComplete : exit?.stderrComplete;
+	if ((stream === 'stdout' ? exit?.stdoutComplete : exit?.stderrComplete) === true) return true;
+	// Looked at first: what a shim records before it dies is recorded then.
+	if (isAlive(claim.shim)) return false;
+	const last = readExit(dir, task);
+	const isCopied = stream === 'stdout' ? last?.stdoutComplete : last?.stderrComplete;
+	if (isCopied === true) return true;
 	// A task without shim has its output rescued until its cgroup is empty.
-	return (
-		isCopied === true || (!isShimAlive && !isPopulated(readPart(dir)?.spec.cgroup ?? partCgroup(site, key)))
-	);
+	return !isPopulated(readPart(dir)?.spec.cgroup ?? partCgroup(site, key));
+}
+
+/** Looks before it opens: most tasks write nothing, and an error that is thrown costs more than all the rest here. */
+function openIfThere(path: string): number | null {
+	try {
+		return statSync(path, {throwIfNoEntry: false}) === undefined ? null : openSync(path, 'r');
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null;
+		throw asSystemError(error, 'EIO', `read ${path}`);
+	}
 }
