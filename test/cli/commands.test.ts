@@ -243,28 +243,6 @@ test('uptime is one line, and a second one when something is closed', async t =>
 	);
 });
 
-test('ping prints its lines as Flux does', async t => {
-	const {stdout} = await scripted().run(['ping', '-c2', '-i0', '-p3']);
-	t.regex(stdout, /^broker\.ping pad=3 seq=0 time=\d+\.\d{3} ms \(c1!0\)\nbroker\.ping pad=3 seq=1 time=/);
-	const ranked = await scripted().run(['ping', '-c1', '-r', '0', '--json']);
-	t.like(JSON.parse(ranked.stdout) as object, {service: 'broker', seq: 0, pad: 0, rank: 0, route: 'c1!0'});
-});
-
-test('a failure of ping names whom it was for', async t => {
-	const world = scripted();
-	world.broker.on('kvs.ping', () => {
-		throw new SystemError('EHOSTUNREACH', 'lost contact 2.1s ago');
-	});
-	const {stderr, exitCode} = await world.run(['ping', '3!kvs']);
-	t.is(stderr, 'coppice ping: 3!kvs: EHOSTUNREACH: lost contact 2.1s ago\n');
-	t.is(exitCode, 1);
-	world.broker.on('kvs.ping', () => {
-		throw new SystemError('EHOSTUNREACH', 'kvs.ping: rank 1 (n1): lost contact 2.1s ago');
-	});
-	const behind = await world.run(['ping', '3!kvs']);
-	t.is(behind.stderr, 'coppice ping: rank 1 (n1): EHOSTUNREACH: lost contact 2.1s ago\n');
-});
-
 test('requests carry what the options say', async t => {
 	const world = scripted();
 	await world.run(['job', 'raise', '-s3', '-t', 'note', '-m', 'text', JOB_F58]);
