@@ -42,7 +42,7 @@ export class Root {
 			onJoined: () => this.wake(),
 			nodes: scheduling.resources,
 			ghosts: scheduling.resources.ghosts,
-			admit: jobspec => scheduling.queues.admit(jobspec),
+			admit: jobspec => scheduling.admit(jobspec),
 		});
 		registerJobManager({core, registry, manager: this.manager, archive});
 		registerJobList(registry, new JobList(core, archive, id => scheduling.whyPending(id)));

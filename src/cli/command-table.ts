@@ -95,6 +95,7 @@ export const COMMANDS: readonly CommandEntry[] = [
 	),
 	own('submit', 'submit a job', async () => (await import('./commands/submit.ts')).submit),
 	own('run', 'run a job and show its output', async () => (await import('./commands/run.ts')).run),
+	own('exec', "run a command on brokers' nodes", async () => (await import('./commands/exec.ts')).exec),
 	own('jobs', 'list jobs', async () => (await import('./commands/jobs.ts')).jobs),
 	own('cancel', 'cancel jobs', async () => (await import('./commands/cancel.ts')).cancel),
 	job('attach', "show a job's output", async () => (await import('./commands/job/attach.ts')).attach),

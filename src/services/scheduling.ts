@@ -1,5 +1,7 @@
 /** Nodes, queues and the scheduler of the root, wired together, with their topics. */
+import {SystemError} from '../formats/errno.ts';
 import type {Idset} from '../formats/idset.ts';
+import type {Json} from '../machines/job.ts';
 import type {ServiceRegistry} from '../net/service-registry.ts';
 import type {Core} from './core.ts';
 import type {Membership} from './membership.ts';
@@ -7,6 +9,7 @@ import {Queues, type QueuePolicy} from './queue/queues.ts';
 import {registerQueue} from './queue/topics.ts';
 import {Resources} from './resource/resources.ts';
 import {registerResource} from './resource/topics.ts';
+import {bypassOf} from './scheduler/bypass.ts';
 import {Scheduler} from './scheduler/scheduler.ts';
 
 /** What the configuration says about scheduling. */
@@ -53,6 +56,18 @@ export class Scheduling {
 	/** A rank was reconciled: looks at the queues again. */
 	wake(): void {
 		this.#scheduler?.wake();
+	}
+
+	/**
+	 * Whether a job can be taken in.
+	 * @throws {SystemError} as its queue has it; EHOSTUNREACH when it names ranks itself and one is out of contact.
+	 */
+	admit(jobspec: Json): void {
+		this.queues.admit(jobspec);
+		for (const [rank, {host}] of bypassOf(jobspec)?.ranks ?? []) {
+			if (this.#core.isReconciled(rank)) continue;
+			throw new SystemError('EHOSTUNREACH', `rank ${rank} (${host}) is out of contact`);
+		}
 	}
 
 	/** Why a job has no resources yet; null: it does not wait for any. */

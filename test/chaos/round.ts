@@ -1,26 +1,39 @@
 /**
- * One round of chaos: a stream of short and long jobs on a fresh instance, whose processes are killed at random moments,
- * and then the comparison of every job with what its tasks did.
+ * One round of chaos: a stream of short and long jobs on a fresh instance of one or many brokers, whose processes are killed
+ * and stopped at random moments, and then the comparison of every job with what its tasks did.
  */
+import {existsSync, readdirSync} from 'node:fs';
 import type {CoppiceCommand} from './coppice-command.ts';
+import {children} from './cgroup-tree.ts';
 import type {Gate} from './gate.ts';
-import {countStates, Instance, ROLES} from './instance.ts';
+import {countStates, Instance} from './instance.ts';
 import {ledgerNames, type Expectation, type JobRow} from './ledger.ts';
-import {isAlive, processNamed, signalProcess, type ProcessName} from './processes.ts';
+import {isAlive, processesNaming} from './processes.ts';
 import {Seeded} from './seeded.ts';
-import {pause} from './until.ts';
+import {Striker} from './striker.ts';
+import {restingFaults} from './rest.ts';
+import {Tree} from './tree.ts';
+import {pause, until} from './until.ts';
+
+export interface RoundOptions {
+	readonly seed: number;
+	/** Of the kills; the end of all jobs comes on top. */
+	readonly durationMs: number;
+	/** Brokers. */
+	readonly size: number;
+}
 
 export interface RoundResult {
 	readonly jobs: number;
-	/** How often each thing was killed. */
+	/** How often each thing was killed or stopped. */
 	readonly kills: Readonly<Record<string, number>>;
 	/** What is wrong, in words; empty: nothing. */
 	readonly problems: readonly string[];
 }
 
-/** Runs one round; leaves nothing. `durationMs` is that of the kills; the end of all jobs comes on top. */
-export async function runRound({seed, durationMs}: {seed: number; durationMs: number}): Promise<RoundResult> {
-	const round = new Round(seed, durationMs);
+/** Runs one round; leaves nothing. */
+export async function runRound(options: RoundOptions): Promise<RoundResult> {
+	const round = new Round(options);
 	try {
 		return await round.run();
 	} finally {
@@ -29,7 +42,8 @@ export async function runRound({seed, durationMs}: {seed: number; durationMs: nu
 }
 
 const CORES = 24;
-/** Jobs are submitted only while so few are active. */
+const TREE_CORES = 4;
+/** Jobs are submitted only while so few tasks are active. */
 const ACTIVE_MAX = 60;
 const RUN_LINES = 200;
 /** Every third round is a burst: short jobs only, many, and kills while they start. */
@@ -38,52 +52,66 @@ const ALL_KINDS = ['exit', 'exit', 'sleep', 'signal', 'gate', 'cancel', 'limit',
 const BURST_KINDS = ['exit', 'exit', 'tasks'] as const;
 const DELAYS_MS = [5, 50, 200, 700, 1500, 3000];
 const BURST_DELAYS_MS = [5, 20, 100, 200, 400, 800];
+/** A tree takes longer to come back, and is to have done so between some of the strikes. */
+const TREE_DELAYS_MS = [20, 200, 1000, 2500, 5000, 8000];
+/** A stopped broker is to be lost within a round. */
+const TREE_CONFS = ['tbon.torpid=1.5s', 'tbon.lost-timeout=4s'];
+/** Of a command that met nobody, or whose broker lost its way: it is repeated. */
+const AWAY = /ECONNREFUSED|ECONNRESET|EHOSTUNREACH|ETIMEDOUT|EAGAIN|ENOENT: (no broker|connecting)/;
+const INSIST_MAX = 60;
 
 type Submitted = Expectation & {readonly copies: number};
 
 class Round {
-	readonly instance = new Instance({cores: CORES});
+	readonly instance: Instance;
+	readonly #tree: Tree | null;
 	readonly #random: Seeded;
 	readonly #durationMs: number;
 	readonly #isBurst: boolean;
 	readonly #gate: Gate;
+	readonly #striker: Striker;
 	/** By job name, which no two submissions share. */
 	readonly #submitted = new Map<string, Submitted>();
 	readonly #acknowledged: string[] = [];
 	readonly #runs: CoppiceCommand[] = [];
-	readonly #kills: Record<string, number> = {};
-	readonly #shimless = new Set<string>();
 	readonly #problems: string[] = [];
 	#isOver = false;
 
-	constructor(seed: number, durationMs: number) {
+	constructor({seed, durationMs, size}: RoundOptions) {
 		this.#random = new Seeded(seed);
 		this.#durationMs = durationMs;
 		this.#isBurst = seed % BURST_EVERY === 2;
+		this.#tree = size === 1 ? null : new Tree({size, cores: TREE_CORES, confs: TREE_CONFS});
+		this.instance = this.#tree ?? new Instance({cores: CORES});
 		this.#gate = this.instance.newGate();
+		const delaysMs = size > 1 ? TREE_DELAYS_MS : this.#isBurst ? BURST_DELAYS_MS : DELAYS_MS;
+		this.#striker = new Striker({instance: this.instance, delaysMs});
 	}
 
 	async run(): Promise<RoundResult> {
 		await this.instance.start();
 		// Streams of choices of their own, so that the timing of one does not change the other.
 		const [submits, kills] = [this.#random.integer(0, 2 ** 31), this.#random.integer(0, 2 ** 31)];
-		const killing = this.#killAtRandom(new Seeded(kills));
+		const killing = this.#striker.strikeFor(this.#durationMs, new Seeded(kills));
 		const submitting = this.#submitAtRandom(new Seeded(submits));
 		const keeping = this.#keepUp(() => Promise.all([killing, submitting]));
 		await killing;
+		this.#striker.release();
 		this.#isOver = true;
 		await Promise.all([submitting, keeping]);
 		await this.#bringBack();
-		await this.#gate.open();
 		let jobs: JobRow[] = [];
 		try {
-			jobs = await this.instance.allInactive(120_000);
+			await this.#tree?.whole();
+			await this.#gate.open();
+			jobs = await this.instance.allInactive(180_000);
 			await this.#judge(jobs);
+			if (this.#problems.length === 0) await this.#judgeEnd();
 		} catch (error) {
 			this.#problems.push(String(error));
 		}
 		if (this.#problems.length > 0) this.#problems.push(this.instance.logs());
-		return {jobs: jobs.length, kills: this.#kills, problems: this.#problems};
+		return {jobs: jobs.length, kills: this.#striker.strikes, problems: this.#problems};
 	}
 
 	async #submitAtRandom(random: Seeded): Promise<void> {
@@ -98,12 +126,12 @@ class Round {
 		const kind = this.#isBurst ? random.pick(BURST_KINDS) : random.pick(ALL_KINDS);
 		const copies = random.pick(this.#isBurst ? [20, 40] : [1, 1, 3, 8]);
 		const seconds = (random.float() * 2).toFixed(2);
-		const options = ['--job-name', name];
+		const options = ['--job-name', name, ...this.#spread(random)];
 		if (kind === 'run') {
 			this.#submitted.set(name, {ends: 'itself', copies: 1});
 			const task = this.instance.task('count', String(RUN_LINES), '0.01', String(code));
 			await this.#isServed();
-			this.#runs.push(this.instance.spawn(['run', ...options, ...task], {timeoutMs: 180_000}));
+			this.#runs.push(this.instance.spawn(['run', '--job-name', name, ...task], {timeoutMs: 240_000}));
 			return;
 		}
 		const gate = this.#gate.path;
@@ -118,7 +146,7 @@ class Round {
 		}[kind] as [string[], string[], Expectation['ends']];
 		this.#submitted.set(name, {ends, copies});
 		const once = ['--request-id', name, '--cc', `1-${copies}`];
-		const ids = await this.#insist(['submit', ...options, ...once, ...more, ...this.instance.task(...task)]);
+		const ids = await this.#insist(['submit', ...options, ...more, ...once, ...this.instance.task(...task)]);
 		this.#acknowledged.push(...ids.split('\n').filter(Boolean));
 		if (kind === 'cancel') {
 			await pause(random.integer(0, 500));
@@ -126,14 +154,21 @@ class Round {
 		}
 	}
 
+	/** Options of a job on several nodes, with one or more tasks a node; mostly none. */
+	#spread(random: Seeded): string[] {
+		if (this.#tree === null || random.chance(0.4)) return [];
+		const nodes = random.pick([1, 2, 2, 3, 5, this.instance.size]);
+		return ['-N', String(nodes), '-n', String(Math.max(3, nodes * random.pick([1, 1, 2])))];
+	}
+
 	/** Repeats a command until it reaches a broker; what it does has to happen once all the same. */
 	async #insist(argv: readonly string[]): Promise<string> {
 		let last = '';
-		for (let attempt = 0; attempt < 40; attempt += 1) {
+		for (let attempt = 0; attempt < INSIST_MAX; attempt += 1) {
 			const {status, stdout, stderr} = await this.instance.run(argv, {timeoutMs: 120_000});
 			if (status === 0) return stdout;
 			last = stderr;
-			if (!/ECONNREFUSED|ECONNRESET|ENOENT: (no broker|connecting)/.test(stderr)) break;
+			if (!AWAY.test(stderr)) break;
 			await pause(250);
 		}
 		this.#problems.push(`${argv.slice(0, 6).join(' ')}: ${last}`);
@@ -144,45 +179,21 @@ class Round {
 		await this.#insist(['getattr', 'rank']);
 	}
 
-	async #killAtRandom(random: Seeded): Promise<void> {
-		const endMs = performance.now() + this.#durationMs;
-		while (performance.now() < endMs) {
-			// Often within one another's recovery, sometimes with time to settle.
-			await pause(random.pick(this.#isBurst ? BURST_DELAYS_MS : DELAYS_MS) * random.float() * 2);
-			const targets = random.chance(0.15) ? (['shim'] as const) : random.some(ROLES);
-			const names: ProcessName[] = [];
-			for (const target of targets) {
-				const name = target === 'shim' ? this.#someShim(random) : this.instance.find(target);
-				if (name === null) continue;
-				names.push(name);
-				this.#kills[target] = (this.#kills[target] ?? 0) + 1;
-			}
-			if (random.chance(0.5)) for (const name of names) signalProcess(name, 'SIGSTOP');
-			for (const name of names) signalProcess(name, 'SIGKILL');
-		}
-	}
-
-	/** The shim of a job that is running, which is remembered. */
-	#someShim(random: Seeded): ProcessName | null {
-		const shims = this.instance.shims();
-		if (shims.length === 0) return null;
-		const {pid, id} = random.pick(shims);
-		this.#shimless.add(id);
-		return processNamed(pid);
-	}
-
-	/** Where daemon and broker are both dead, nobody is left to bring them back: that is the user's part. */
+	/** Where daemon and brokers are all dead, nobody is left to bring them back: that is the user's part. */
 	async #keepUp(isWorking: () => Promise<unknown>): Promise<void> {
 		let isDone = false;
 		const done = isWorking().finally(() => (isDone = true));
 		while (!isDone) {
 			await pause(250);
-			const isDown = () => this.instance.find('daemon') === null && this.instance.find('broker') === null;
-			if (!isDown()) continue;
+			if (!this.#isDown()) continue;
 			await pause(250);
-			if (isDown()) await this.#bringBack();
+			if (this.#isDown()) await this.#bringBack();
 		}
 		await done;
+	}
+
+	#isDown(): boolean {
+		return this.instance.find('daemon') === null && this.instance.brokers().size === 0;
 	}
 
 	/** Starts the instance again unless it is being brought back by itself. */
@@ -190,7 +201,7 @@ class Round {
 		for (let attempt = 0; attempt < 20; attempt += 1) {
 			const {status, stderr} = await this.instance.tryStart();
 			if (status === 0) return;
-			// It runs already: one of the two saw the end of the other and brought it back.
+			// It runs already: one of them saw the end of the others and brought them back.
 			if (/already running/.test(stderr)) return;
 			if (attempt > 3) this.#problems.push(`start: status ${status}: ${stderr}`);
 			await pause(200);
@@ -199,9 +210,11 @@ class Round {
 
 	async #judge(jobs: readonly JobRow[]): Promise<void> {
 		const {instance} = this;
+		const {shimless, delayed} = this.#striker;
 		const expectationOf = ({id, name}: JobRow): Expectation => ({
 			...(this.#submitted.get(name) ?? {ends: 'itself'}),
-			mayBeUnknown: this.#shimless.has(id),
+			mayBeUnknown: shimless.has(id),
+			mayBeLate: delayed.has(id),
 		});
 		this.#problems.push(...(await instance.check(jobs, expectationOf)));
 		const known = new Set(jobs.map(({f58}) => f58));
@@ -218,13 +231,18 @@ class Round {
 			if (count > copies) this.#problems.push(`${count} jobs ${name} of ${copies} that were submitted`);
 		}
 		await this.#judgeRuns(jobs);
-		const verdict = await instance.run(['log', 'verify', '--json'], {timeoutMs: 120_000});
-		const replay = await instance.run(['log', 'replay', '--json'], {timeoutMs: 120_000});
-		for (const [what, {status, stdout, stderr}] of Object.entries({verdict, replay})) {
-			if (status !== 0) this.#problems.push(`log ${what}: status ${status}: ${stdout} ${stderr}`);
+		for (const rank of Array.from({length: instance.size}, (_, each) => each)) {
+			const where = instance.size === 1 ? [] : ['--rank', String(rank)];
+			for (const what of ['verify', 'replay']) {
+				const argv = ['log', what, '--json', ...where];
+				const {status, stdout, stderr} = await instance.run(argv, {timeoutMs: 120_000});
+				if (status !== 0)
+					this.#problems.push(`log ${what} of rank ${rank}: status ${status}: ${stdout} ${stderr}`);
+			}
 		}
 		const left = instance.shims().length;
 		if (left > 0) this.#problems.push(`${left} shims are left: ${JSON.stringify(countStates(jobs))}`);
+		if (this.#tree !== null) this.#problems.push(...(await restingFaults(this.#tree)));
 	}
 
 	/** What `run` printed, and its status, are exactly its task's, whatever was killed meanwhile. */
@@ -233,7 +251,7 @@ class Round {
 		for (const run of this.#runs) {
 			const name = run.argv[2]!;
 			const job = jobs.find(each => each.name === name);
-			if (job !== undefined && this.#shimless.has(job.id)) continue;
+			if (job !== undefined && this.#striker.shimless.has(job.id)) continue;
 			try {
 				const {status, stdout, stderr} = await run.finished;
 				const isWhole =
@@ -246,6 +264,27 @@ class Round {
 			} catch (error) {
 				this.#problems.push(String(error));
 			}
+		}
+	}
+
+	/** After a shutdown nothing is left: no process, no cgroup, no directory of a job. */
+	async #judgeEnd(): Promise<void> {
+		const {instance} = this;
+		const {status, stderr} = await instance.run(['shutdown'], {timeoutMs: 90_000});
+		if (status !== 0) this.#problems.push(`shutdown: status ${status}: ${stderr}`);
+		const cgroups = () => instance.cgroups.filter(existsSync);
+		const parts = () =>
+			readdirSync(instance.jobdir, {recursive: true}).filter(name => /\/job-\d[^/]*$/.test(String(name)));
+		try {
+			await until('nothing is left', () => {
+				const processes = processesNaming(instance.root);
+				return processes.length + cgroups().length + parts().length === 0;
+			});
+		} catch {
+			const jobs = cgroups().flatMap(path => [path, ...children(path)]);
+			this.#problems.push(
+				`left after the shutdown: ${JSON.stringify({processes: processesNaming(instance.root), cgroups: jobs, parts: parts()})}`,
+			);
 		}
 	}
 

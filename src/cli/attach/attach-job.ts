@@ -16,6 +16,8 @@ export interface AttachOptions {
 	readonly session: BrokerSession;
 	readonly id: JobId;
 	readonly isLabeled: boolean;
+	/** What stands for a task in its label. Default: its rank. */
+	readonly labelOf?: (task: string) => string;
 	/** Each event on stderr as it happens. */
 	readonly showsEvents: boolean;
 	/** Leave the job alone whatever comes: an interrupt ends this command. */
@@ -41,6 +43,7 @@ export async function attachJob(context: CliContext, options: AttachOptions): Pr
 			stdout: context.world.stdout,
 			stderr: context.world.stderr,
 			isLabeled: options.isLabeled,
+			...(options.labelOf === undefined ? {} : {labelOf: options.labelOf}),
 			ended: ended.promise,
 			onMissing: text => context.warn(text),
 			onNotice: text => (context.isVerbose ? context.warn(text) : Promise.resolve()),

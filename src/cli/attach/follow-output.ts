@@ -13,6 +13,8 @@ export interface FollowOutputOptions {
 	readonly stdout: Pick<Sink, 'write'>;
 	readonly stderr: Pick<Sink, 'write'>;
 	readonly isLabeled: boolean;
+	/** What stands for a task in its label. Default: its rank. */
+	readonly labelOf?: (task: string) => string;
 	/** Resolves when the job has ended: output that stops before that, and before its end, is asked for again. */
 	readonly ended: Promise<unknown>;
 	/** Bytes that the broker does not have any more: to be told always. */
@@ -46,7 +48,7 @@ function outputWriter(
 	position: OutputPosition,
 ): (event: EventlogEvent) => Promise<void> {
 	const {stdout, stderr, isLabeled, onMissing, onNotice} = options;
-	const label = lineLabeler();
+	const label = lineLabeler(options.labelOf);
 	const redirected = new Set<string>();
 	return async event => {
 		switch (event.name) {

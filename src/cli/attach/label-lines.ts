@@ -12,15 +12,17 @@ export const LABELED_LINE_BYTES_MAX = 1024 * 1024;
 
 const NEWLINE = 0x0a;
 
-/** A function from output as it comes to labeled lines; a last line without a newline gets one. */
-export function lineLabeler(): (output: LabeledOutput) => Uint8Array {
+/** A function from output as it comes to labeled lines; a last line without a newline gets one. `labelOf`: default the task. */
+export function lineLabeler(
+	labelOf: (task: string) => string = task => task,
+): (output: LabeledOutput) => Uint8Array {
 	const rests = new Map<string, Buffer>();
 	return ({task, stream, bytes, isEnd}) => {
 		const key = `${task}.${stream}`;
 		const rest = rests.get(key);
 		const all = rest === undefined ? Buffer.from(bytes) : Buffer.concat([rest, bytes]);
 		const parts: Uint8Array[] = [];
-		const label = Buffer.from(`${task}: `);
+		const label = Buffer.from(`${labelOf(task)}: `);
 		let start = 0;
 		for (let end = all.indexOf(NEWLINE); end !== -1; end = all.indexOf(NEWLINE, start)) {
 			parts.push(label, all.subarray(start, end + 1));

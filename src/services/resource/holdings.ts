@@ -7,6 +7,7 @@ import {Idset} from '../../formats/idset.ts';
 import type {Change} from '../../machines/durable-state.ts';
 import type {JobContext, JobEvent} from '../../machines/job.ts';
 import type {Core} from '../core.ts';
+import {bypassOf} from '../scheduler/bypass.ts';
 import type {ResourcePool} from './pool.ts';
 
 export interface HoldingsOptions {
@@ -27,6 +28,7 @@ export function keepHoldings({core, pool, onFree}: HoldingsOptions): void {
 	core.onChange(changed);
 
 	function holdAll(job: JobContext): void {
+		if (bypassOf(job.jobspec) !== null) return; // It holds nothing.
 		if (job.hasResources && job.R !== null) pool.hold(job.id, notReleased(job));
 	}
 

@@ -4,11 +4,12 @@
  * that could not run even if all nodes that are up were free, since it needs some that are away, holds up nobody; when the nodes
  * change, it is the first again. What it knows is derived from the states of jobs, nodes and queues.
  */
-import type {Jobspec} from '../../formats/jobspec.ts';
+import {requestOf, type Jobspec} from '../../formats/jobspec.ts';
 import type {ResourceSet} from '../../formats/resource-set.ts';
 import type {Core} from '../core.ts';
 import {Queues, queueOf} from '../queue/queues.ts';
 import type {Resources} from '../resource/resources.ts';
+import {bypassOf} from './bypass.ts';
 import {explainAway, explainBusy, explainNever} from './explain.ts';
 import {admitsOf, NeedsReader, type Needs} from './needs.ts';
 import {isBefore, JobQueue, type QueueEntry} from './queue.ts';
@@ -37,6 +38,8 @@ export class Scheduler {
 	readonly #needs: NeedsReader;
 	readonly #waiting = new Map<string, JobQueue>();
 	readonly #places = new Map<bigint, Place>();
+	/** Jobs that name their resources themselves, until they have them. */
+	readonly #bypassing = new Set<bigint>();
 	/** Jobs that need nodes that are away, until the nodes change, with the reason. */
 	readonly #away = new Map<bigint, string>();
 	/** Why the first job of a queue waits. */
@@ -84,6 +87,7 @@ export class Scheduler {
 
 	/** Why a job has no resources yet, in one sentence; null: it does not wait for any. */
 	whyPending(id: bigint): string | null {
+		if (this.#bypassing.has(id)) return 'a rank that it names is out of contact';
 		const place = this.#places.get(id);
 		if (place === undefined) return null;
 		const {queue, entry} = place;
@@ -103,6 +107,11 @@ export class Scheduler {
 
 	#add(entry: QueueEntry): void {
 		const job = this.#core.state.jobs.get(entry.id);
+		if (job !== undefined && bypassOf(job.context.jobspec) !== null) {
+			this.#bypassing.add(entry.id);
+			this.wake();
+			return;
+		}
 		const queue = job === undefined ? '' : queueOf(job.context.jobspec);
 		this.#places.set(entry.id, {queue, entry});
 		this.queueOf(queue).add(entry);
@@ -111,6 +120,7 @@ export class Scheduler {
 	}
 
 	#remove(entry: QueueEntry): void {
+		this.#bypassing.delete(entry.id);
 		const place = this.#places.get(entry.id);
 		if (place?.entry.priority !== entry.priority) return;
 		this.#places.delete(entry.id);
@@ -122,6 +132,7 @@ export class Scheduler {
 
 	#run(): void {
 		if (this.#core.refusal !== null || this.#core.state.broker.value === 'stopping') return;
+		for (const id of [...this.#bypassing]) this.#grant(id);
 		this.#look();
 		const isOver = new Set<string>();
 		for (let looked = 0; looked < JOBS_PER_PASS_MAX; looked += 1) {
@@ -182,7 +193,7 @@ export class Scheduler {
 		const isReady = (rank: number) => this.#ready.has(rank) && admits(rank);
 		const found = pool.find(needs.request, isReady);
 		if (found !== null) {
-			this.#allocate(id, {found, needs});
+			this.#allocate(id, {found, nslots: needs.request.nslots});
 			return 'over';
 		}
 		if (pool.isFeasible(needs.request, isReady)) {
@@ -206,18 +217,31 @@ export class Scheduler {
 		return 'over';
 	}
 
+	/** Gives a job what it names itself, once all its ranks can be reached. */
+	#grant(id: bigint): void {
+		const job = this.#core.state.jobs.get(id);
+		const found = job?.value === 'sched' ? bypassOf(job.context.jobspec) : null;
+		if (job === undefined || found === null) {
+			this.#bypassing.delete(id);
+			return;
+		}
+		if (![...found.ranks.keys()].every(rank => this.#core.isReconciled(rank))) return;
+		this.#bypassing.delete(id);
+		this.#allocate(id, {found, nslots: requestOf(job.context.jobspec as unknown as Jobspec).nslots});
+	}
+
 	#setAway({queue, entry}: Place, reason: string): void {
 		this.#away.set(entry.id, reason);
 		this.queueOf(queue).remove(entry);
 	}
 
-	#allocate(id: bigint, {found, needs}: {found: ResourceSet; needs: Needs}): void {
+	#allocate(id: bigint, {found, nslots}: {found: ResourceSet; nslots: number}): void {
 		const {clock, state} = this.#core;
 		const jobspec = state.jobs.get(id)!.context.jobspec as unknown as Jobspec;
 		const startMs = clock.epochMs();
 		const durationMs = jobspec.attributes.system.duration * 1000;
 		const R = found.withInfo({
-			nslots: needs.request.nslots,
+			nslots,
 			starttime: startMs / 1000,
 			expiration: durationMs === 0 ? 0 : (startMs + durationMs) / 1000,
 		});

@@ -164,3 +164,39 @@ function assertInTurn(starts: readonly bigint[], todo: readonly {readonly urgenc
 		);
 	}
 }
+
+test('a job that names its resources itself waits for nobody and holds nothing', t => {
+	const {core, pool} = clusterOf(1);
+	const running = core.submit({});
+	core.settle();
+	const waiting = core.submit({});
+	const R = resourcesOf(1, 1).encode();
+	const system = {systemAttributes: {'alloc-bypass': {R}}} as unknown as Parameters<typeof jobspecOf>[0];
+	const bypassing = core.submit({jobspec: jobspecOf({ntasks: 1, nnodes: 1, ...system})});
+	core.settle();
+	t.deepEqual(
+		[core.valueOf(running), core.valueOf(waiting), core.valueOf(bypassing)],
+		['run', 'sched', 'run'],
+	);
+	core.end(bypassing);
+	core.settle();
+	t.is(core.valueOf(waiting), 'sched', 'what it named was never its own');
+	t.is(pool.held.size, 1);
+	core.end(running);
+	core.settle();
+	t.is(core.valueOf(waiting), 'run');
+});
+
+test('a job that names a rank out of contact waits for it', t => {
+	const {core, scheduler} = clusterOf(1);
+	const R = resourcesOf(2, 1).encode();
+	const system = {systemAttributes: {'alloc-bypass': {R}}} as unknown as Parameters<typeof jobspecOf>[0];
+	const id = core.submit({jobspec: jobspecOf({ntasks: 2, nnodes: 2, ...system})});
+	core.settle();
+	t.is(core.valueOf(id), 'sched');
+	t.regex(scheduler.whyPending(id) ?? '', /out of contact/);
+	core.reconciled(1);
+	scheduler.wake();
+	core.settle();
+	t.is(core.valueOf(id), 'run');
+});
