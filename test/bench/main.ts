@@ -1,11 +1,12 @@
 /**
  * `npm run bench`: the figures of this machine, each beside a peer that runs in the same minute, since machines are shared
- * and noisy: the ratio counts. `npm run bench jobs|restart|log|rpc` runs one part.
+ * and noisy: the ratio counts. `npm run bench -- jobs|log|rpc|restart|tree` runs one part, `tree:PART` one part of the tree's.
  */
 import {execFileSync, spawn} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import {Instance} from '../chaos/instance.ts';
 import {benchLog} from './log.ts';
+import {TREE_PARTS} from './tree.ts';
 
 const JOBS = 1000;
 const FINISHED = 10_000;
@@ -118,10 +119,12 @@ const PARTS: Readonly<Record<string, () => Promise<void>>> = {
 	log: benchLog,
 	rpc: benchRpc,
 	restart: benchRestart,
+	...TREE_PARTS,
 };
 
 const chosen = process.argv.slice(2);
-for (const name of chosen.length === 0 ? Object.keys(PARTS) : chosen) {
+const names = chosen.flatMap(name => (name === 'tree' ? Object.keys(TREE_PARTS) : [name]));
+for (const name of names.length === 0 ? Object.keys(PARTS) : names) {
 	const part = PARTS[name];
 	if (part === undefined) throw new Error(`no part '${name}': there are ${Object.keys(PARTS).join(', ')}`);
 	await part();

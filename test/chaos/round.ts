@@ -53,7 +53,7 @@ const BURST_KINDS = ['exit', 'exit', 'tasks'] as const;
 const DELAYS_MS = [5, 50, 200, 700, 1500, 3000];
 const BURST_DELAYS_MS = [5, 20, 100, 200, 400, 800];
 /** A tree takes longer to come back, and is to have done so between some of the strikes. */
-const TREE_DELAYS_MS = [20, 200, 1000, 2500, 5000, 8000];
+const TREE_DELAYS_MS = [20, 200, 600, 1500, 3000, 6000];
 /** A stopped broker is to be lost within a round. */
 const TREE_CONFS = ['tbon.torpid=1.5s', 'tbon.lost-timeout=4s'];
 /** Of a command that met nobody, or whose broker lost its way: it is repeated. */
@@ -126,7 +126,8 @@ class Round {
 		const kind = this.#isBurst ? random.pick(BURST_KINDS) : random.pick(ALL_KINDS);
 		const copies = random.pick(this.#isBurst ? [20, 40] : [1, 1, 3, 8]);
 		const seconds = (random.float() * 2).toFixed(2);
-		const options = ['--job-name', name, ...this.#spread(random)];
+		const spread = this.#spread(random);
+		const options = ['--job-name', name, ...spread];
 		if (kind === 'run') {
 			this.#submitted.set(name, {ends: 'itself', copies: 1});
 			const task = this.instance.task('count', String(RUN_LINES), '0.01', String(code));
@@ -142,7 +143,11 @@ class Round {
 			gate: [[], ['gate', gate, String(code)], 'itself'],
 			cancel: [[], ['gate', gate, '0'], 'canceled'],
 			limit: [['-t', `${(0.5 + random.float() * 4).toFixed(1)}s`], ['sleep', '600', '0'], 'timeout'],
-			tasks: [['-n', '3'], ['sleep', seconds, `COPPICE_TASK_RANK * ${code === 0 ? 0 : 7}`], 'itself'],
+			tasks: [
+				spread.length > 0 ? [] : ['-n', '3'],
+				['sleep', seconds, `COPPICE_TASK_RANK * ${code === 0 ? 0 : 7}`],
+				'itself',
+			],
 		}[kind] as [string[], string[], Expectation['ends']];
 		this.#submitted.set(name, {ends, copies});
 		const once = ['--request-id', name, '--cc', `1-${copies}`];
@@ -158,7 +163,7 @@ class Round {
 	#spread(random: Seeded): string[] {
 		if (this.#tree === null || random.chance(0.4)) return [];
 		const nodes = random.pick([1, 2, 2, 3, 5, this.instance.size]);
-		return ['-N', String(nodes), '-n', String(Math.max(3, nodes * random.pick([1, 1, 2])))];
+		return ['-N', String(nodes), '-n', String(nodes * random.pick([1, 1, 2]))];
 	}
 
 	/** Repeats a command until it reaches a broker; what it does has to happen once all the same. */

@@ -103,6 +103,12 @@ export class Tree extends Instance {
 		}
 	}
 
+	/** How many ranks the root reaches and has reconciled. */
+	async readyCount(): Promise<number> {
+		const {members} = (await this.call('groups.get', {name: 'broker.online'})) as {members: string};
+		return ranksOf({ranks: members}).length;
+	}
+
 	/** All jobs, as the root has them now. */
 	async look(): Promise<JobLook[]> {
 		const client = await this.client(0);
