@@ -65,6 +65,26 @@ export function isHost(text: string): boolean {
 	return HOST_NAME.test(text) || IPV6.test(text);
 }
 
+/** IPv4 addresses of a socket that takes both kinds come as IPv6 ones (RFC 4291 2.5.5.2): here as IPv4. */
+export function plainAddress(address: string): string {
+	return address.replace(/^::ffff:(?=[0-9.]+$)/i, '');
+}
+
+/** What one host can have of addresses: an IPv4 address, or an IPv6 network of 2^64 of them, as its first four groups. */
+export function networkOf(address: string): string {
+	const plain = plainAddress(address).split('%', 1)[0]!;
+	if (!plain.includes(':')) return plain;
+	const [head = '', tail] = plain.split('::');
+	const before = groupsOf(head);
+	const after = groupsOf(tail ?? '');
+	const zeros = Array.from({length: Math.max(0, 8 - before.length - after.length)}, () => '0');
+	return [...before, ...zeros, ...after].slice(0, 4).join(':');
+}
+
+function groupsOf(text: string): string[] {
+	return text === '' ? [] : text.split(':');
+}
+
 const HOST_NAME =
 	/^(?=.{1,253}$)[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*$/;
 /** The network library judges it in the end; a zone may follow. */

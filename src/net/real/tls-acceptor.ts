@@ -7,7 +7,7 @@ import type {KeyObject} from 'node:crypto';
 import type {Socket} from 'node:net';
 import {createServer, type SecureContextOptions, type Server, type TLSSocket} from 'node:tls';
 import {SystemError} from '../../formats/errno.ts';
-import {hostPortText} from '../address.ts';
+import {hostPortText, networkOf, plainAddress} from '../address.ts';
 import {RateLimit, SourceLimits, type Rate} from '../rate-limit.ts';
 import {keyFault} from './key-fault.ts';
 import {tlsReason} from './tls-reason.ts';
@@ -73,7 +73,7 @@ export class TlsAcceptor {
 		const {remoteAddress = '', remotePort = 0} = raw;
 		const address = hostPortText(plainAddress(remoteAddress), remotePort);
 		const nowMs = performance.now();
-		if (!this.#addressRates.take(sourceOf(remoteAddress), nowMs)) {
+		if (!this.#addressRates.take(networkOf(remoteAddress), nowMs)) {
 			const perS = limits.ratePerAddress.perS;
 			this.#drop(raw, address, `more than ${perS} connections a second from this address`);
 			return;
@@ -150,20 +150,4 @@ export class TlsAcceptor {
 /** What tells a connection from all others that are open; the same for the plain socket and for the TLS socket on it. */
 function nameOf({localAddress, localPort, remoteAddress, remotePort}: Socket): string {
 	return `${localAddress} ${localPort} ${remoteAddress} ${remotePort}`;
-}
-
-/** IPv4 addresses of a socket that takes both come as IPv6 ones (RFC 4291 2.5.5.2). */
-function plainAddress(address: string): string {
-	return address.replace(/^::ffff:(?=[0-9.]+$)/i, '');
-}
-
-/** IPv6 hosts have a network of 2^64 addresses to choose from. */
-function sourceOf(address: string): string {
-	const plain = plainAddress(address);
-	if (!plain.includes(':')) return plain;
-	const [head = '', tail] = plain.split('%', 1)[0]!.split('::');
-	const groups = head === '' ? [] : head.split(':');
-	const missing = tail === undefined ? 0 : 8 - groups.length - (tail === '' ? 0 : tail.split(':').length);
-	const whole = [...groups, ...Array.from({length: missing}, () => '0'), ...(tail ?? '').split(':')];
-	return whole.slice(0, 4).join(':');
 }

@@ -8,7 +8,7 @@ import {connect, createServer as createTcpServer, type AddressInfo, type Socket}
 import {connect as connectTls, createSecureContext, createServer, type ConnectionOptions} from 'node:tls';
 import test, {type ExecutionContext} from 'ava';
 import type {ErrnoName} from '../../../src/formats/errno.ts';
-import type {Refusal} from '../../../src/net/real/tls-acceptor.ts';
+import type {AcceptLimits, Refusal} from '../../../src/net/real/tls-acceptor.ts';
 import {ACCEPT_LIMITS, HANDSHAKES_MAX, TlsTransport} from '../../../src/net/real/tls-transport.ts';
 import {until} from '../clocks.ts';
 import {frameOf, pair, record, type End} from '../transport-contract.ts';
@@ -28,10 +28,10 @@ interface Scene {
 	answer(): Promise<number>;
 }
 
-async function setScene(t: ExecutionContext, {handshakeMs = 10_000} = {}): Promise<Scene> {
+async function setScene(t: ExecutionContext, limits: Partial<AcceptLimits> = {}): Promise<Scene> {
 	const port = await freePort();
 	const address = `tls://127.0.0.1:${port}`;
-	const server = new TlsTransport(key, {...ACCEPT_LIMITS, handshakeMs});
+	const server = new TlsTransport(key, {...ACCEPT_LIMITS, ...limits});
 	const refusals: Refusal[] = [];
 	server.onRefused = refusal => refusals.push(refusal);
 	const pass = (durationMs: number) => new Promise<void>(resolve => setTimeout(resolve, durationMs));
@@ -87,7 +87,9 @@ async function attackByTls(t: ExecutionContext, port: number, options: Connectio
 	socket.on('secureConnect', () => socket.write(frameOf(100, 7)));
 	let address = '';
 	socket.once('connect', () => (address = `${socket.localAddress}:${socket.localPort}`));
-	await new Promise(resolve => socket.once('close', resolve));
+	let isOver = false;
+	socket.once('close', () => (isOver = true));
+	await until(() => isOver, 'the end of its connection');
 	t.is(received, 0);
 	return address;
 }
@@ -241,7 +243,8 @@ test.serial('no session is ever resumed: each connection proves the key', async 
 test.serial(
 	'a thousand quick connections are each told about, and links live and are made meanwhile',
 	async t => {
-		const scene = await setScene(t, {handshakeMs: 500});
+		// A rate that the speed of this machine does not matter to.
+		const scene = await setScene(t, {handshakeMs: 500, ratePerAddress: {burst: 64, perS: 1}});
 		const times: number[] = [];
 		let isOver = false;
 		const answering = (async () => {
@@ -270,7 +273,7 @@ test.serial(
 		t.log(
 			`answers over the link: ${times.length}, median ${times[times.length >> 1]!.toFixed(1)} ms, worst ${times.at(-1)!.toFixed(1)} ms`,
 		);
-		t.true(times.at(-1)! < 1000);
+		t.true(times.at(-1)! < 5000); // The flood comes from this very process.
 	},
 );
 
