@@ -21,6 +21,9 @@ export interface ResourcesOptions {
 	readonly exclude?: Idset;
 }
 
+/** Something held is free, or nodes are not what or where they were. */
+export type ResourceChange = 'free' | 'nodes';
+
 /** What a rank is like, as constraints see it. */
 export interface NodeFacts {
 	readonly rank: number;
@@ -36,7 +39,7 @@ export class Resources {
 	readonly exclude: Idset;
 	readonly #core: Core;
 	readonly #nodes = new Map<number, NodeFacts & {readonly resources: RankResources}>();
-	readonly #listeners = new Set<() => void>();
+	readonly #listeners = new Set<(what: ResourceChange) => void>();
 	#definitions = 0;
 
 	constructor({core, membership, exclude = Idset.empty}: ResourcesOptions) {
@@ -46,7 +49,7 @@ export class Resources {
 		this.ghosts = new Ghosts({
 			pool: this.pool,
 			isReleased: id => core.state.released.has(id),
-			onFree: () => this.#changed(),
+			onFree: () => this.#changed('free'),
 		});
 	}
 
@@ -54,13 +57,13 @@ export class Resources {
 	begin(): void {
 		const {core} = {core: this.#core};
 		for (const {context} of core.state.nodes.values()) this.#define(context);
-		keepHoldings({core, pool: this.pool, onFree: () => this.#changed()});
+		keepHoldings({core, pool: this.pool, onFree: () => this.#changed('free')});
 		core.onChange(change => {
 			if (change.kind !== 'node') return;
 			this.#define(change.snapshot.context);
-			this.#changed();
+			this.#changed('nodes');
 		});
-		this.membership.onChange(() => this.#changed());
+		this.membership.onChange(() => this.#changed('nodes'));
 	}
 
 	/** Counts the definitions of nodes: what was concluded from them holds as long as this is the same. */
@@ -69,7 +72,7 @@ export class Resources {
 	}
 
 	/** Calls `listener` when more may be possible than before. */
-	onChange(listener: () => void): void {
+	onChange(listener: (what: ResourceChange) => void): void {
 		this.#listeners.add(listener);
 	}
 
@@ -133,7 +136,7 @@ export class Resources {
 	release(id: bigint): void {
 		this.ghosts.releaseJob(id);
 		this.pool.release(id);
-		this.#changed();
+		this.#changed('free');
 	}
 
 	/** Whether new work may go to `rank`. */
@@ -206,7 +209,7 @@ export class Resources {
 		this.#definitions += 1;
 	}
 
-	#changed(): void {
-		for (const listener of this.#listeners) listener();
+	#changed(what: ResourceChange): void {
+		for (const listener of this.#listeners) listener(what);
 	}
 }

@@ -49,6 +49,8 @@ export class Scheduler {
 	/** Ranks that got new work in the pass before. */
 	#ready: ReadonlySet<number> = new Set();
 	#definitions = 0;
+	/** Whether to look at every node again: that costs as much as there are nodes. */
+	#isStale = true;
 	#isDue = false;
 
 	constructor({core, resources, queues = new Queues(core)}: SchedulerOptions) {
@@ -60,9 +62,9 @@ export class Scheduler {
 			perform: ({id, priority}) => this.#add({id, priority}),
 			withdraw: ({id, priority}) => this.#remove({id, priority}),
 		});
-		resources.onChange(() => this.wake());
+		resources.onChange(what => (what === 'nodes' ? this.wake() : this.#wake()));
 		core.onChange(({kind}) => {
-			if (kind === 'queue') this.wake();
+			if (kind === 'queue') this.#wake();
 		});
 	}
 
@@ -75,8 +77,13 @@ export class Scheduler {
 		return queue;
 	}
 
-	/** Looks at the queues again after the work at hand: resources came, or a rank is up. */
+	/** Looks at nodes and queues again after the work at hand: a rank was reconciled, or came or went. */
 	wake(): void {
+		this.#isStale = true;
+		this.#wake();
+	}
+
+	#wake(): void {
 		if (this.#isDue) return;
 		this.#isDue = true;
 		this.#core.clock.defer(() => {
@@ -116,7 +123,7 @@ export class Scheduler {
 		this.#places.set(entry.id, {queue, entry});
 		this.queueOf(queue).add(entry);
 		// Behind one that waits there is nothing new to be found.
-		if (this.queueOf(queue).first?.id === entry.id) this.wake();
+		if (this.queueOf(queue).first?.id === entry.id) this.#wake();
 	}
 
 	#remove(entry: QueueEntry): void {
@@ -126,7 +133,7 @@ export class Scheduler {
 		this.#places.delete(entry.id);
 		this.#away.delete(entry.id);
 		const queue = this.queueOf(place.queue);
-		if (queue.first?.id === entry.id) this.wake();
+		if (queue.first?.id === entry.id) this.#wake();
 		queue.remove(entry);
 	}
 
@@ -141,11 +148,13 @@ export class Scheduler {
 			if (this.#schedule(head) === 'waits') isOver.add(head.queue);
 			else this.#blocked.delete(head.queue);
 		}
-		this.wake();
+		this.#wake();
 	}
 
 	/** Looks who may get new work; after a change, jobs that waited for it have their turn again. */
 	#look(): void {
+		if (!this.#isStale) return;
+		this.#isStale = false;
 		const {pool, definitions} = this.#resources;
 		const ready = new Set<number>();
 		for (const rank of pool.total.ranks.keys()) if (this.#resources.isReady(rank)) ready.add(rank);
@@ -192,6 +201,12 @@ export class Scheduler {
 		const admits = admitsOf(needs);
 		const isReady = (rank: number) => this.#ready.has(rank) && admits(rank);
 		const found = pool.find(needs.request, isReady);
+		if (found !== null && ![...found.ranks.keys()].every(rank => this.#resources.isReady(rank))) {
+			// One is being reconciled anew, which nobody tells before it is over.
+			this.#isStale = true;
+			this.#look();
+			return 'over';
+		}
 		if (found !== null) {
 			this.#allocate(id, {found, nslots: needs.request.nslots});
 			return 'over';
