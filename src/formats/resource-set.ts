@@ -149,6 +149,29 @@ export class ResourceSet {
 		return ResourceSet.from(ranks, {...this.info, nslots: null, properties});
 	}
 
+	/** As `union`, of sets that share nothing. @throws {SystemError} EINVAL when something is in both, naming its rank. */
+	append(other: ResourceSet): ResourceSet {
+		const [shared] = this.intersect(other).ranks;
+		if (shared !== undefined) {
+			const [rank, {host, cores, gpus}] = shared;
+			const what = cores.isEmpty ? `gpu ${gpus}` : `core ${cores}`;
+			throw new SystemError('EINVAL', `resource sets overlap: rank ${rank} (${host}) has ${what} in both`);
+		}
+		return this.union(other);
+	}
+
+	/** The same nodes with the ranks 0, 1, … in their order, as an instance within a job sees them. */
+	remap(): ResourceSet {
+		const newRank = new Map([...this.ranks.keys()].map((rank, index) => [rank, index]));
+		const properties = [...this.info.properties].map(
+			([name, ids]) => [name, Idset.from(Array.from(ids, rank => newRank.get(rank)!))] as const,
+		);
+		return ResourceSet.from(
+			[...this.ranks].map(([rank, resources]) => [newRank.get(rank)!, resources]),
+			{...this.info, properties: new Map(properties)},
+		);
+	}
+
 	/**
 	 * What is here and not in `other`.
 	 *

@@ -4,6 +4,7 @@ import {describeWaitStatus} from '../formats/signal.ts';
 import {resultOf} from '../machines/archive-row.ts';
 import type {DurableState} from '../machines/durable-state.ts';
 import type {JobContext} from '../machines/job.ts';
+import {isStarted} from '../machines/queue.ts';
 
 export function whyOf(state: DurableState, id: bigint, ended: JobContext | null): readonly string[] {
 	const lost = state.lost.get(id);
@@ -33,7 +34,28 @@ function waitOf(state: DurableState, job: JobContext): readonly string[] {
 			(context.priority > job.priority || (context.priority === job.priority && context.id < job.id)),
 	).length;
 	const holders = [...state.jobs.values()].filter(({context}) => context.hasResources).length;
-	return [`It waits for ${needs}.`, `${ahead} job(s) are ahead of it, and ${holders} hold resources.`];
+	return [
+		`It waits for ${needs}.`,
+		`${ahead} job(s) are ahead of it, and ${holders} hold resources.`,
+		...queueOf(state, job),
+		...drainsOf(state),
+	];
+}
+
+function queueOf({queues}: DurableState, {jobspec}: JobContext): readonly string[] {
+	const name = (jobspec as unknown as Jobspec).attributes.system.queue ?? '';
+	const queue = queues.get(name);
+	if (queue === undefined || isStarted(queue)) return [];
+	const {stopReason} = queue.context;
+	return [`Its queue${name === '' ? '' : ` ${name}`} is stopped: ${stopReason || 'no reason given'}.`];
+}
+
+function drainsOf({nodes}: DurableState): readonly string[] {
+	return [...nodes.values()].flatMap(({context: {rank, host, drain}}) =>
+		drain === null
+			? []
+			: [`Rank ${rank} (${host || 'never seen'}) is drained: ${drain.reason || 'no reason given'}.`],
+	);
 }
 
 function runOf({ranks, reattached, started}: JobContext): readonly string[] {

@@ -195,3 +195,28 @@ function byRank(a: string, b: string): number {
 	};
 	return key(a) - key(b);
 }
+
+test('append joins what shares nothing, and remap counts ranks from 0', t => {
+	const setOf = (rank: string, core: string, nodelist: string, properties = {}) =>
+		ResourceSet.parse({
+			version: 1,
+			execution: {R_lite: [{rank, children: {core}}], nodelist: [nodelist], properties},
+		});
+	const a = setOf('3-4', '0-1', 'n[3-4]', {big: '4'});
+	const b = setOf('4,9', '2-3', 'n[4,9]', {big: '9', fast: '4'});
+	const both = a.append(b);
+	t.deepEqual(both.encode().execution.R_lite, [
+		{rank: '3', children: {core: '0-1'}},
+		{rank: '4', children: {core: '0-3'}},
+		{rank: '9', children: {core: '2-3'}},
+	]);
+	t.throws(() => both.append(b), {code: 'EINVAL', message: /rank 4 \(n4\) has core 2-3 in both/});
+	const remapped = both.remap().encode().execution;
+	t.deepEqual(
+		remapped.R_lite.map(({rank}) => rank),
+		['0', '1', '2'],
+	);
+	t.deepEqual(remapped.nodelist, ['n[3-4,9]']);
+	t.deepEqual(remapped.properties, {big: '1-2', fast: '1'});
+	t.true(both.remap().remap().equals(both.remap()));
+});
