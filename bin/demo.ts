@@ -3,91 +3,30 @@
  * with SIGKILL under them, then broker, job shell and launcher together; what survived is printed, with times. Only
  * processes of this instance are ended, by pid, and everything that was made is removed again.
  */
-import {execFile, spawn} from 'node:child_process';
-import {existsSync, mkdtempSync, readdirSync, readFileSync, rmSync} from 'node:fs';
-import {tmpdir} from 'node:os';
-import {join} from 'node:path';
-import {fileURLToPath} from 'node:url';
+import {spawn} from 'node:child_process';
+import {asAscii, COPPICE, countState, say, Stage, tasksBelow, until} from './stage.ts';
 
-const COPPICE = fileURLToPath(new URL('../../bin/coppice', import.meta.url));
 /** Cores of the demonstration, as its configuration says: more than most laptops have, since the jobs only sleep. */
 const CORES = 8;
-const COMMAND_TIMEOUT_MS = 60_000;
 const LINES = 200;
 
-interface Job {
-	readonly id: string;
-	readonly f58: string;
-	readonly state: string;
-	readonly reattached?: number;
-	readonly returncode?: number;
-	readonly t_cleanup?: number;
-}
+const stage = new Stage();
+const {env} = stage;
+const coppice = stage.coppice.bind(stage);
+const jobs = stage.jobs.bind(stage);
 
-const dir = mkdtempSync(join(tmpdir(), 'coppice-demo-'));
-const env: NodeJS.ProcessEnv = {...process.env, NO_COLOR: '1'};
-
-/** Runs one command of the instance; resolves to its standard output. */
-async function coppice(...args: readonly string[]): Promise<string> {
-	return new Promise((resolve, reject) => {
-		execFile(
-			process.execPath,
-			[COPPICE, ...args],
-			{env, timeout: COMMAND_TIMEOUT_MS, maxBuffer: 2 ** 26},
-			(error, stdout, stderr) => {
-				if (error === null) resolve(stdout.trim());
-				else reject(new Error(`coppice ${args.join(' ')}: ${stderr.trim() || error.message}`));
-			},
-		);
-	});
-}
-
-async function jobs(): Promise<readonly Job[]> {
-	return (JSON.parse(await coppice('jobs', '-a', '--json')) as {jobs: readonly Job[]}).jobs;
-}
-
-/** The tasks' processes, as `pid startTicks`: what tells a process from a later one with its pid. */
 async function tasks(): Promise<ReadonlySet<string>> {
-	const cgroup = await coppice('getattr', 'job-cgroup');
-	const found = new Set<string>();
-	for (const name of readdirSync(cgroup).filter(one => one.startsWith('job-'))) {
-		const path = `${cgroup}/${name}/payload/cgroup.procs`;
-		for (const pid of existsSync(path) ? readFileSync(path, 'utf8').split('\n').filter(Boolean) : []) {
-			const stat = existsSync(`/proc/${pid}/stat`) ? readFileSync(`/proc/${pid}/stat`, 'utf8') : '';
-			const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-			if (fields[3] === pid) found.add(`${pid} ${fields[19]}`); // A task leads its session; its children come and go.
-		}
-	}
-	return found;
+	return tasksBelow(await coppice('getattr', 'job-cgroup'));
 }
 
 async function pidOf(name: 'broker' | 'shell' | 'launcher'): Promise<number> {
 	return Number(await coppice('getattr', `${name}.pid`));
 }
 
-function say(text: string): void {
-	console.log(text);
-}
-
-/** Polls until `check` gives something; rejects after 30 s. */
-async function until<T>(what: string, check: () => Promise<T | null>): Promise<T> {
-	const endMs = performance.now() + 30_000;
-	for (;;) {
-		const found = await check();
-		if (found !== null) return found;
-		if (performance.now() > endMs) throw new Error(`not within 30 s: ${what}`);
-		await new Promise(resolve => setTimeout(resolve, 50));
-	}
-}
-
-function count(all: readonly Job[], state: string): number {
-	return all.filter(job => job.state === state).length;
-}
-
 /** Kills by pid, and says what is there afterwards, and how long it took. */
 async function cut(names: readonly ('broker' | 'shell' | 'launcher')[]): Promise<void> {
 	const before = await tasks();
-	const waiting = count(await jobs(), 'SCHED');
+	const waiting = countState(await jobs(), 'SCHED');
 	const pids = await Promise.all(names.map(pidOf));
 	const broker = await pidOf('broker');
 	say(`\n  kill -9 ${pids.join(' ')}   (${names.join(', ')})`);
@@ -115,16 +54,15 @@ async function cut(names: readonly ('broker' | 'shell' | 'launcher')[]): Promise
 			(gone === 0 ? '' : ` (${gone} ended by itself in the meantime)`),
 	);
 	say(
-		`  jobs: ${count(all, 'RUN')} running, each found again; ${count(all, 'SCHED')} waiting (${waiting} before)`,
+		`  jobs: ${countState(all, 'RUN')} running, each found again; ${countState(all, 'SCHED')} waiting (${waiting} before)`,
 	);
 }
 
 async function play(): Promise<void> {
 	say('Coppice: a resource manager that cannot lose a job.\n');
-	const places = ['--statedir', `${dir}/state`, '--jobdir', `${dir}/jobs`, '--rundir', `${dir}/run`];
 	const startMs = performance.now();
-	env['COPPICE_URI'] = await coppice('start', ...places, '--conf', `resource.cores=${CORES}`, '--detach');
-	say(`An instance is up after ${Math.round(performance.now() - startMs)} ms, in ${dir}.`);
+	await stage.start('--conf', `resource.cores=${CORES}`);
+	say(`An instance is up after ${Math.round(performance.now() - startMs)} ms, in ${stage.dir}.`);
 
 	const script = `for i in $(seq ${LINES}); do echo line $i; sleep 0.05; done; exit 3`;
 	const watched = spawn(process.execPath, [COPPICE, 'run', 'sh', '-c', script], {
@@ -137,7 +75,7 @@ async function play(): Promise<void> {
 	await coppice('submit', '--quiet', `--cc=1-${CORES - 2}`, 'sh', '-c', 'sleep 14; exit 0');
 	const short = await coppice('submit', 'sh', '-c', 'sleep 3; exit 42');
 	await coppice('submit', '--quiet', '--cc=1-10', 'sh', '-c', 'exit 0');
-	await until('jobs run', async () => (count(await jobs(), 'RUN') >= CORES ? true : null));
+	await until('jobs run', async () => (countState(await jobs(), 'RUN') >= CORES ? true : null));
 	say(`${CORES} jobs run, one of them in front of a waiting 'coppice run'; 10 wait for a core.`);
 
 	say('\nNow its broker is cut down, and nobody else is told:');
@@ -170,19 +108,4 @@ Go on:
 README.md has a longer walk, docs/ tells how it is made.`);
 }
 
-/** Job ids in JSON are in ASCII. */
-function asAscii(id: string): string {
-	return id.replace(/^ƒ/, 'f');
-}
-
-try {
-	await play();
-} catch (error) {
-	console.error(error instanceof Error ? error.message : error);
-	process.exitCode = 1;
-} finally {
-	if (env['COPPICE_URI'] !== undefined) {
-		await coppice('shutdown', '--timeout', '20s').catch((error: unknown) => console.error(String(error)));
-	}
-	rmSync(dir, {recursive: true, force: true});
-}
+await stage.run(play);

@@ -95,11 +95,12 @@ async function recovery(tree: Tree, {before, startMs}: {before: readonly JobLook
 	await until(
 		'all is found again',
 		async () => {
-			const ready = await tree.readyCount().catch(() => null);
-			if (ready === null) return false;
+			const online = await tree.onlineCount().catch(() => null);
+			if (online === null) return false;
 			answersMs ||= performance.now() - startMs;
-			if (ready < tree.size) return false;
+			if (online < tree.size) return false;
 			onlineMs ||= performance.now() - startMs;
+			if (!(await tree.isReady())) return false;
 			const jobs = await tree.look();
 			return jobs.every(({id, reattached}) => reattached >= wanted.get(id)!);
 		},

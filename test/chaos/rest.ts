@@ -44,20 +44,19 @@ function cgroups(tree: Tree): string[] {
 	return left.map(path => `a cgroup is left: ${path}`);
 }
 
-/** RPCs that a broker has not seen the end of, but for the one that asks. */
+/** RPCs that brokers have passed on or serve, without an end. */
 async function pendingRequests(tree: Tree): Promise<string[]> {
-	const texts = await Promise.all(
-		tree.ranks.map(async nodeid => {
-			const {stdout, stderr, status} = await tree.run(['repl', '--rank', String(nodeid), '-e', 'rpcs'], {
-				timeoutMs: 30_000,
-			});
-			if (status !== 0) return `rank ${nodeid}: repl: ${stderr}`;
-			const rpcs = JSON.parse(stdout) as {topic?: string}[];
-			const others = rpcs.filter(({topic}) => topic !== 'repl.state');
-			return others.length === 0
-				? null
-				: `rank ${nodeid} has ${others.length} RPCs: ${JSON.stringify(others.slice(0, 3))}`;
-		}),
-	);
-	return texts.filter(text => text !== null);
+	const {ranks} = (await tree.call('overlay.stats', {})) as {ranks: RankStats[]};
+	return ranks.flatMap(stats => {
+		const count = stats['parent-rpc'] + stats['child-rpc'] + stats['local-rpc'];
+		return count === 0 ? [] : [`rank ${stats.rank} has ${count} RPCs pending: ${JSON.stringify(stats.rpcs)}`];
+	});
+}
+
+interface RankStats {
+	readonly rank: number;
+	readonly 'parent-rpc': number;
+	readonly 'child-rpc': number;
+	readonly 'local-rpc': number;
+	readonly rpcs: readonly object[];
 }

@@ -41,6 +41,7 @@ const ASK_TIMEOUT_MS = 3000;
 /** From a failure to a whole tree: much more than it takes, since tests run beside others. */
 export const WHOLE_TIMEOUT_MS = 60_000;
 const LOOK_MS = 30;
+const READY_MS = 500;
 
 export class Tree extends Instance {
 	readonly topology: Topology;
@@ -103,10 +104,20 @@ export class Tree extends Instance {
 		}
 	}
 
-	/** How many ranks the root reaches and has reconciled. */
-	async readyCount(): Promise<number> {
+	/** How many ranks the root reaches. */
+	async onlineCount(): Promise<number> {
 		const {members} = (await this.call('groups.get', {name: 'broker.online'})) as {members: string};
 		return ranksOf({ranks: members}).length;
+	}
+
+	/** Whether all ranks are reached, and what is on their nodes was compared with the root's log. */
+	async isReady(): Promise<boolean> {
+		try {
+			await this.call('overlay.ready', {}, {timeoutMs: READY_MS});
+			return true;
+		} catch {
+			return false;
+		}
 	}
 
 	/** All jobs, as the root has them now. */
