@@ -8,6 +8,7 @@ import test from 'ava';
 import {lockDirectory} from '../../src/store/real/store-lock.ts';
 import {countStates, isInactive} from '../chaos/instance.ts';
 import {isAlive, signalProcess} from '../chaos/processes.ts';
+import {restingFaults} from '../chaos/rest.ts';
 import {Tree} from '../chaos/tree.ts';
 import {pause, until} from '../chaos/until.ts';
 
@@ -76,4 +77,5 @@ test('ranks that were away for a minute come back with their jobs, and with the 
 		[],
 	);
 	t.is(ended.find(({f58}) => f58 === wide)!.returncode, 5);
+	t.deepEqual(await restingFaults(tree), [], 'nothing is allocated, pending or left');
 });

@@ -6,11 +6,12 @@
  * and with several tasks a rank, and with jobs that find no room before the gate is opened. The failures come one after the
  * other under the very same jobs. The oracle is /proc, the ledgers that the tasks write, and what the command line says.
  */
-import test from 'ava';
+import test, {type ExecutionContext} from 'ava';
 import {countStates, isInactive} from '../chaos/instance.ts';
 import type {Gate} from '../chaos/gate.ts';
 import type {JobRow} from '../chaos/ledger.ts';
 import {isAlive, signalProcess, type ProcessName} from '../chaos/processes.ts';
+import {restingFaults} from '../chaos/rest.ts';
 import {ranksOf, STATE_RUN, Tree, type JobLook, type RankBoot} from '../chaos/tree.ts';
 import {pause, until} from '../chaos/until.ts';
 
@@ -112,7 +113,7 @@ for (const {what, happens, isRepeated} of FAILURES) {
 }
 
 /** The same tasks run, the same jobs wait, and nothing is said against any. */
-async function asBefore(t: import('ava').ExecutionContext, found: readonly JobLook[]): Promise<void> {
+async function asBefore(t: ExecutionContext, found: readonly JobLook[]): Promise<void> {
 	t.deepEqual(tasks.filter(isAlive), tasks, 'the same tasks run');
 	t.false(
 		found.some(({hasException}) => hasException),
@@ -140,7 +141,7 @@ test.serial(
 			jobs.filter(({exception}) => exception !== undefined),
 			[],
 		);
-		await until('no shim is left', () => tree.shims().length === 0);
+		t.deepEqual(await restingFaults(tree), [], 'nothing is allocated, pending or left');
 		t.like(await tree.json('log', 'verify'), {ok: true, illegal: 0});
 		t.like(await tree.json('log', 'replay'), {match: true});
 	},
