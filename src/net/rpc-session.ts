@@ -27,6 +27,9 @@ export interface SessionChannel {
 	send(response: Response): boolean;
 }
 
+/** With more responses waiting for the gate, streams wait too: a disk that is slow must not fill the memory. */
+export const GATE_BYTES_HIGH = 128 * 1024;
+
 export interface RpcSessionOptions extends RpcServerOptions {
 	readonly channel: SessionChannel;
 	/** Unique in its server. */
@@ -44,6 +47,9 @@ export class RpcSession implements RequestOwner {
 	readonly #open = new Map<number | string, RpcRequest>();
 	/** The channel said that it is behind. */
 	#isBehind = false;
+	/** Payloads that wait for the gate; whether they are too many, until all have passed. */
+	#gatedBytes = 0;
+	#isGateBehind = false;
 	/** Streams whose reader, somewhere behind the channel, is behind. */
 	readonly #stopped = new Set<RpcRequest>();
 	#ended = false;
@@ -94,11 +100,7 @@ export class RpcSession implements RequestOwner {
 	drained(): void {
 		if (!this.#isBehind || this.#ended) return;
 		this.#isBehind = false;
-		for (const request of [...this.#open.values()]) {
-			// Also when one of them makes the channel fall behind again: each gets its turn.
-			const mayGoOn = request.streaming && request.isOpen && !this.#stopped.has(request);
-			if (mayGoOn) this.#guard(request, () => request.onDrain());
-		}
+		if (!this.#isGateBehind) this.#goOn();
 	}
 
 	/** The reader of one stream can't take more, or can again. False: there is no such RPC. */
@@ -106,7 +108,7 @@ export class RpcSession implements RequestOwner {
 		const request = this.#open.get(key);
 		if (request === undefined) return false;
 		if (isStopped) this.#stopped.add(request);
-		else if (this.#stopped.delete(request) && !this.#isBehind) this.#guard(request, () => request.onDrain());
+		else if (this.#stopped.delete(request) && this.#keepsUp) this.#guard(request, () => request.onDrain());
 		return true;
 	}
 
@@ -229,11 +231,32 @@ export class RpcSession implements RequestOwner {
 		}
 	}
 
+	get #keepsUp(): boolean {
+		return !this.#isBehind && !this.#isGateBehind;
+	}
+
 	#depart(response: Response): boolean {
+		const sizeBytes = response.payload.length;
+		this.#gatedBytes += sizeBytes;
 		this.#leave(() => {
-			if (!this.#ended && !this.#options.channel.send(response)) this.#isBehind = true;
+			this.#gatedBytes -= sizeBytes;
+			if (this.#ended) return;
+			if (!this.#options.channel.send(response)) this.#isBehind = true;
+			if (!this.#isGateBehind || this.#gatedBytes > 0) return;
+			this.#isGateBehind = false;
+			if (!this.#isBehind) this.#goOn();
 		});
-		return !this.#isBehind;
+		if (this.#gatedBytes > GATE_BYTES_HIGH) this.#isGateBehind = true;
+		return this.#keepsUp;
+	}
+
+	/** Lets streams go on that were told to wait. */
+	#goOn(): void {
+		for (const request of [...this.#open.values()]) {
+			// Also when one of them makes the channel fall behind again: each gets its turn.
+			const mayGoOn = request.streaming && request.isOpen && !this.#stopped.has(request);
+			if (mayGoOn) this.#guard(request, () => request.onDrain());
+		}
 	}
 
 	/** Runs code of a handler: what it throws is this request's answer, and harms nobody else. */

@@ -13,6 +13,7 @@ import {
 } from '../../src/net/message.ts';
 import type {RpcRequest} from '../../src/net/rpc-request.ts';
 import {LINKS_MAX, RpcServer} from '../../src/net/rpc-server.ts';
+import {GATE_BYTES_HIGH} from '../../src/net/rpc-session.ts';
 import {ServiceRegistry} from '../../src/net/service-registry.ts';
 import type {Link, LinkEnd} from '../../src/ports/transport.ts';
 import {encodePayload} from '../../src/net/payload.ts';
@@ -321,6 +322,38 @@ test('a stream is told when the link is behind and when it has caught up', t => 
 	pair.session.drained();
 	t.is(drains, 1);
 	t.true(request!.respondStream(4));
+});
+
+test('a stream whose responses wait for the gate is told to wait, and to go on when they have passed', t => {
+	const gate: (() => void)[] = [];
+	const pair = rpcPair(t, {leave: run => gate.push(run)});
+	let sent = 0;
+	pair.serve(
+		'svc.watch',
+		request => {
+			const go = () => {
+				for (let isOpen = true; isOpen; sent += 1) isOpen = request.respondStream('x'.repeat(16 * 1024));
+			};
+			request.onDrain = go;
+			go();
+		},
+		{streaming: 'always'},
+	);
+	pair.session.receive({...REQUEST, topic: 'svc.watch', streaming: true});
+	const first = sent;
+	t.true(first * 16 * 1024 >= GATE_BYTES_HIGH && first < 12, `${first} values`);
+	gate.shift()!();
+	pair.session.drained(); // That of the channel, which was not behind.
+	t.is(sent, first);
+	for (const run of gate.splice(0)) run();
+	t.is(pair.responses.length, first);
+	t.is(sent, 2 * first);
+	pair.keepsUp = false;
+	for (const run of gate.splice(0)) run();
+	t.is(sent, 2 * first, 'now the channel is behind');
+	pair.keepsUp = true;
+	pair.session.drained();
+	t.is(sent, 3 * first);
 });
 
 test('the hooks see each request and each response, and which is final', async t => {
