@@ -22,6 +22,7 @@ export interface SimNetworkOptions {
 }
 
 const CONNECT_RETRY_MS = 100;
+const TICK_MS = 1e-6;
 
 interface Dialling {
 	readonly host: string;
@@ -180,7 +181,8 @@ export class SimNetwork {
 				const listening = this.#listeners.get(address);
 				const leftMs = timeoutMs - (this.#clock.monotonicMs() - startMs);
 				const isSilent = this.#silent.has(address);
-				if (leftMs <= 0) {
+				// Less than this can be lost when it is added to the time, which would then stand still.
+				if (leftMs < TICK_MS) {
 					const message = `connecting to ${address}: no answer within ${timeoutMs} ms`;
 					reject(new SystemError('ETIMEDOUT', message));
 				} else if (listening === undefined && !isSilent) {
