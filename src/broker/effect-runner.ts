@@ -19,6 +19,8 @@ export class EffectRunner {
 	/** What each entity wants at present, by entity and effect key. */
 	readonly #wanted = new Map<string, Map<string, Effect>>();
 	readonly #reconciled = new Set<number>();
+	/** Last effects for ranks that were not reconciled when their entity left memory, by rank. */
+	readonly #held = new Map<number, Effect[]>();
 	/** False during a replay: effects are only noted. */
 	#isLive = false;
 
@@ -55,12 +57,18 @@ export class EffectRunner {
 		}
 	}
 
-	/** Performs the last effects of an entity that is leaving memory; they are never withdrawn. */
+	/**
+	 * Performs the last effects of an entity that is leaving memory; they are never withdrawn. Those for a rank that is being
+	 * reconciled wait for it: its inventory may have been judged already, while the entity was there.
+	 */
 	last(effects: readonly Effect[]): void {
 		if (!this.#isLive) return;
 		for (const effect of effects) {
-			if ('rank' in effect && !this.#reconciled.has(effect.rank)) continue; // The inventory will ask again.
-			this.#options.leave(() => this.#performers.get(effect.kind)?.perform(effect));
+			if ('rank' in effect && !this.#reconciled.has(effect.rank)) {
+				this.#held.set(effect.rank, [...(this.#held.get(effect.rank) ?? []), effect]);
+			} else {
+				this.#perform(effect);
+			}
 		}
 	}
 
@@ -75,10 +83,15 @@ export class EffectRunner {
 				if ('rank' in effect && effect.rank === rank) this.#issue(effect);
 			}
 		}
+		const held = this.#held.get(rank) ?? [];
+		this.#held.delete(rank);
+		for (const effect of held) this.#perform(effect);
 	}
 
+	/** From here on the rank's next inventory is judged by what there is now: it asks for what was held. */
 	unreconciled(rank: number): void {
 		this.#reconciled.delete(rank);
+		this.#held.delete(rank);
 	}
 
 	/** Performs effects of one kind again, whose performer lost what it was told. */
@@ -86,6 +99,10 @@ export class EffectRunner {
 		for (const effects of [...this.#wanted.values()]) {
 			for (const effect of effects.values()) if (effect.kind === kind) this.#issue(effect);
 		}
+	}
+
+	#perform(effect: Effect): void {
+		this.#options.leave(() => this.#performers.get(effect.kind)?.perform(effect));
 	}
 
 	#issue(effect: Effect): void {
