@@ -21,6 +21,8 @@ export function trackRpcs(core: Core): Hooks {
 				sender: request.sender,
 				target: 'local',
 			});
+			// Nothing is owed for it: it was taken.
+			if (request.noresponse) core.post({type: 'rpc.end', key: keyOf(request), errnum: 0});
 		},
 		onResponse(request, response, isFinal) {
 			const key = keyOf(request);
@@ -40,8 +42,8 @@ function endOf(key: string, {errnum}: Response) {
 	return {type: 'rpc.end' as const, key, errnum};
 }
 
-function isTracked({noresponse, topic}: RpcRequest): boolean {
-	return !noresponse && !topic.endsWith('.ping');
+function isTracked({topic}: RpcRequest): boolean {
+	return !topic.endsWith('.ping');
 }
 
 /** Unique among the open RPCs of a boot: the link, who on it, and the matchtag. */

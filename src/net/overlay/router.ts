@@ -227,6 +227,7 @@ export class Router {
 			this.#refuse(request, origin, fault);
 			return;
 		}
+		if (request.noresponse) this.#note(request, origin, `rank ${hop.rank}`);
 		const {deadlineMs} = request;
 		const marginMs = deadlineMs === null ? 0 : marginOf(deadlineMs);
 		const keepsUp = hop.send({
@@ -326,9 +327,17 @@ export class Router {
 		return `rank ${rank} (${this.#options.hosts[rank] ?? 'unknown'})`;
 	}
 
-	/** Answers what was not passed on. */
+	/** Answers what was not passed on; what wants no answer is at least in the log. */
 	#refuse(request: Request, origin: Origin, error: SystemError): void {
-		if (!request.noresponse) origin.deliver(errorTo(request, error));
+		if (request.noresponse) this.#note(request, origin, 'nobody', error.errnum);
+		else origin.deliver(errorTo(request, error));
+	}
+
+	/** Nothing is owed for a request without response: its RPC begins and ends here. */
+	#note({topic}: Request, {name}: Origin, target: string, errnum = 0): void {
+		const key = `${name}:${MATCHTAG_NONE}`;
+		this.#options.post({type: 'rpc.request', key, topic, streaming: false, sender: name, target});
+		this.#options.post(errnum === 0 ? {type: 'rpc.end', key, errnum} : {type: 'rpc.lost', key, errnum});
 	}
 
 	/** Answers what was taken out. */

@@ -4,7 +4,7 @@
  * Method: real routers in a row or a tree, joined by queues that the test empties.
  */
 import test from 'ava';
-import {errnoName, SystemError} from '../../../src/formats/errno.ts';
+import {errnoName, errnumOf, SystemError} from '../../../src/formats/errno.ts';
 import {
 	NODEID_ANY,
 	PAYLOAD_BYTES_MAX,
@@ -17,17 +17,11 @@ import {
 	type Response,
 } from '../../../src/net/message.ts';
 import {nextHop} from '../../../src/net/overlay/next-hop.ts';
-import {
-	HOP_PENDING_MAX,
-	HOP_QUEUE_BYTES_FULL,
-	HOP_QUEUE_BYTES_MAX,
-	Router,
-	type RpcFactBody,
-} from '../../../src/net/overlay/router.ts';
-import type {Origin} from '../../../src/net/overlay/pending-rpcs.ts';
+import {Router} from '../../../src/net/overlay/router.ts';
 import {Topology} from '../../../src/net/overlay/topology.ts';
 import {ServiceRegistry} from '../../../src/net/service-registry.ts';
 import {ManualClock} from '../clocks.ts';
+import {lone} from './lone-router.ts';
 import {isGoodEnd, requestOf, RouterNet, type Asked} from './router-net.ts';
 
 /** Ranks 0, 1, … in a row. */
@@ -39,65 +33,6 @@ function textOf(asked: Asked): string {
 
 function endOf({final}: Asked): string {
 	return final === null ? 'none' : final.errnum === 0 ? 'ok' : (errnoName(final.errnum) ?? '?');
-}
-
-/** One router with neighbours that only record: parent 0, itself 1, children 3 and 4. */
-function lone() {
-	const clock = new ManualClock();
-	const facts: RpcFactBody[] = [];
-	const sent: {readonly to: number; readonly message: Message}[] = [];
-	const answers: Response[] = [];
-	const queued = new Map<number, number>();
-	const keepsUp = new Map<number, boolean>();
-	const router = new Router({
-		rank: 1,
-		topology: Topology.kary(15, 2),
-		hosts: ['h0', 'h1', 'h2', 'h3', 'h4'],
-		registry: new ServiceRegistry(),
-		clock,
-		post: fact => facts.push(fact),
-		whyAway: rank => `nobody has seen ${rank}`,
-	});
-	const hopOrigin = (rank: number): Origin => ({
-		name: `${rank}-life`,
-		peer: `rank ${rank}`,
-		deliver: message => {
-			sent.push({to: rank, message});
-			return true;
-		},
-	});
-	const join = (rank: number) =>
-		router.addHop({
-			rank,
-			origin: hopOrigin(rank),
-			get queuedBytes() {
-				return queued.get(rank) ?? 0;
-			},
-			send: message => {
-				sent.push({to: rank, message});
-				return keepsUp.get(rank) ?? true;
-			},
-			setFlow: () => false,
-		});
-	for (const rank of [0, 3, 4]) join(rank);
-	const marks: string[] = [];
-	const client = (name: string, canWait = true): Origin => ({
-		name,
-		peer: name,
-		deliver: response => {
-			answers.push(response);
-			return true;
-		},
-		...(canWait
-			? {pause: () => marks.push(`${name} waits`), resume: () => marks.push(`${name} goes on`)}
-			: {}),
-	});
-	const route = (fields: Partial<Request>, origin: Origin) => {
-		const local: Request[] = [];
-		router.route(requestOf({topic: 'a.b', ...fields}), origin, request => local.push(request));
-		return local.length > 0 ? 'local' : sent.length === 0 ? undefined : sent.at(-1)?.to;
-	};
-	return {router, clock, facts, sent, answers, queued, keepsUp, marks, client, route, join};
 }
 
 test('any, upstream and rank name the way from each place', t => {
@@ -135,7 +70,7 @@ test('any, upstream and rank name the way from each place', t => {
 	}
 });
 
-test('who cannot be reached is named, with the host and the reason, and nothing is tracked', t => {
+test('who cannot be reached is named, with the host and the reason, and nothing is pending', t => {
 	const {router, client, route, answers, facts} = lone();
 	router.removeHop(4, new SystemError('EHOSTUNREACH', 'lost'));
 	route({nodeid: 9, matchtag: 7}, client('c1'));
@@ -152,7 +87,11 @@ test('who cannot be reached is named, with the host and the reason, and nothing 
 			[8, 'EHOSTUNREACH', 'a.b: rank 99 is not in this instance'],
 		],
 	);
-	t.deepEqual(facts, []);
+	t.deepEqual(
+		facts.map(({type}) => type),
+		['rpc.request', 'rpc.lost'],
+		'of the one that wants no answer',
+	);
 });
 
 test('a request that was passed on too often is refused with ELOOP', t => {
@@ -382,97 +321,31 @@ test('SERVICE.disconnect cancels what its sender asked of that service, wherever
 	for (const {state} of net.nodes) t.is(state.rpcs.size, 0);
 });
 
-test('a reader that stops stops its own stream at its source, and no other; when it reads again all of it comes', t => {
-	const net = new RouterNet(row(4), node => node.rank === 3 && node.serve('one'));
-	const client = net.addClient(0);
-	const reader = net.addClient(0);
-	const stopped = net.ask(client, {topic: 'one.watch', nodeid: 3, streaming: true});
-	const read = net.ask(reader, {topic: 'one.watch', nodeid: 3, streaming: true});
-	net.deliver();
-	client.isBehind = true;
-	const [first, second] = net.at(3).sources;
-	for (let count = 0; count < 200; count += 1) {
-		for (const source of [first, second]) if (source !== undefined) net.at(3).emit(source);
-		net.deliver();
-	}
-	t.is(read.values.length, 200);
-	t.true(stopped.values.length < 5, `${stopped.values.length} values came while it was behind`);
-	t.is(first?.next, stopped.values.length);
-	const call = net.ask(client, {topic: 'one.echo', nodeid: 3});
-	net.deliver();
-	t.is(endOf(call), 'ok', 'its calls go on');
-	net.finish(250);
-	t.is(stopped.values.length, 250);
-});
-
-test('a stopped stream stays stopped when a link on its way that was behind has caught up', t => {
-	const net = new RouterNet(row(4), node => node.rank === 3 && node.serve('one'));
-	const client = net.addClient(0);
-	const asked = net.ask(client, {topic: 'one.watch', nodeid: 3, streaming: true});
-	net.deliver();
-	const [source] = net.at(3).sources;
-	if (source === undefined) return t.fail();
-	client.isBehind = true;
-	// Bursts: links fall behind and catch up again and again, while the reader does not.
-	for (let round = 0; round < 100; round += 1) {
-		for (let count = 0; count < 10; count += 1) net.at(3).emit(source);
-		for (const [from, to] of [
-			[3, 2],
-			[2, 1],
-			[1, 0],
-		] as const) {
-			while ((net.at(from).links.get(to)?.queue.length ?? 0) > 0) net.step(net.at(from), net.at(to));
-		}
-		net.deliver();
-	}
-	t.true(client.valuesBehind < 40, `${client.valuesBehind} values were sent to a reader that does not read`);
-	net.finish(300);
-	t.is(asked.values.length, 300);
-});
-
-test('with too much queued for a neighbour clients wait, and requests of neighbours are refused', t => {
-	const {client, route, router, queued, keepsUp, answers, sent, marks} = lone();
-	queued.set(4, HOP_QUEUE_BYTES_MAX + 1);
-	keepsUp.set(4, false);
-	route({nodeid: 9, matchtag: 1}, client('c1'));
-	route({nodeid: 9, matchtag: 1}, client('3-life', false));
-	t.deepEqual(marks, ['c1 waits']);
+test('a request without response is in the log of each hop, as passed on or as lost, and leaves nothing open', t => {
+	const {client, route, router, facts, sent} = lone();
+	const note = {nodeid: 9, matchtag: 0, noresponse: true};
+	route(note, client('c1'));
+	router.removeHop(4, new SystemError('EHOSTUNREACH', 'lost'));
+	route(note, client('c1'));
+	t.deepEqual(
+		facts.map(fact => [
+			fact.type,
+			fact.key,
+			'target' in fact ? fact.target : 'errnum' in fact && fact.errnum,
+		]),
+		[
+			['rpc.request', 'c1:0', 'rank 4'],
+			['rpc.end', 'c1:0', 0],
+			['rpc.request', 'c1:0', 'nobody'],
+			['rpc.lost', 'c1:0', errnumOf('EHOSTUNREACH')],
+		],
+	);
 	t.is(sent.length, 1);
-	t.is(errnoName(answers[0]?.errnum ?? 0), 'EAGAIN');
-	route({nodeid: 0, matchtag: 2}, client('3-life', false));
-	t.is(sent.length, 2, 'the other neighbours are not concerned');
-	queued.set(4, HOP_QUEUE_BYTES_FULL + 1);
-	route({nodeid: 9, matchtag: 1}, client('c2'));
-	t.is(errnoName(answers[1]?.errnum ?? 0), 'EAGAIN');
-	queued.set(4, 0);
-	router.hopDrained(4);
-	t.deepEqual(marks, ['c1 waits', 'c1 goes on']);
-	router.hopDrained(4);
-	t.is(marks.length, 2);
-});
-
-test('clients that wait for a neighbour go on when it is lost', t => {
-	const {client, route, router, queued, keepsUp, marks} = lone();
-	queued.set(4, HOP_QUEUE_BYTES_MAX + 1);
-	keepsUp.set(4, false);
-	route({nodeid: 9}, client('c1'));
-	router.removeHop(4, new SystemError('EHOSTUNREACH', 'lost'));
-	t.deepEqual(marks, ['c1 waits', 'c1 goes on']);
-});
-
-test('more than HOP_PENDING_MAX requests over a neighbour are refused, and room comes back', t => {
-	const {client, route, router, answers, facts} = lone();
-	const c1 = client('c1');
-	for (let matchtag = 1; matchtag <= HOP_PENDING_MAX; matchtag += 1) route({nodeid: 9, matchtag}, c1);
-	t.is(answers.length, 0);
-	route({nodeid: 9, matchtag: HOP_PENDING_MAX + 1}, c1);
-	t.is(errnoName(answers[0]?.errnum ?? 0), 'EAGAIN');
-	router.removeHop(4, new SystemError('EHOSTUNREACH', 'lost'));
-	t.is(answers.length, HOP_PENDING_MAX + 1);
-	t.is(facts.length, 2 * HOP_PENDING_MAX);
-	t.is(router.pendingCounts.get(4), undefined);
-	route({nodeid: 0, matchtag: 1}, c1);
-	t.is(router.pendingCounts.get(0), 1);
+	const net = new RouterNet(row(3), node => node.rank === 0 && node.serve('one'));
+	net.ask(net.addClient(2), {topic: 'one.echo', noresponse: true});
+	net.deliver();
+	t.deepEqual(net.at(0).notes, [1]);
+	for (const {state} of net.nodes) t.is(state.rpcs.size, 0);
 });
 
 test('pings pass, and are no facts', t => {
