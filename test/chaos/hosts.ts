@@ -1,32 +1,39 @@
 /**
  * A real instance whose brokers are on hosts of their own and speak TLS: one `coppice broker` a host, restarted as systemd
- * would. Hosts are network namespaces in a row, and the tree is that row: rank 0, below it rank 1, below that rank 2.
+ * would. Hosts stand in a row, and the tree is that row: rank 0, below it rank 1, below that rank 2.
  */
 import {spawn} from 'node:child_process';
 import {appendFileSync, mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {COPPICE} from './coppice-command.ts';
-import {NetHosts} from './net-hosts.ts';
+import type {HostRow} from './host-row.ts';
 import {Tree} from './tree.ts';
 
 const EXIT_REFUSED = 42;
 const RESTART_MS = 100;
 
 export class Hosts extends Tree {
-	readonly net: NetHosts;
-	readonly #conf: string;
+	readonly net: HostRow;
 	#isOver = false;
 
-	constructor({size, tbon}: {readonly size: number; readonly tbon: readonly string[]}) {
+	constructor({
+		size,
+		net,
+		tbon,
+	}: {
+		readonly size: number;
+		readonly net: HostRow;
+		readonly tbon: readonly string[];
+	}) {
 		super({size, fanout: 1});
-		this.net = new NetHosts(size);
-		this.#conf = join(this.root, 'coppice.toml');
-		const hosts = this.ranks.map(rank => JSON.stringify(this.net.address(rank))).join(', ');
-		const lines = ['[bootstrap]', `hosts = [${hosts}]`, `key = "${this.#key}"`];
-		writeFileSync(
-			this.#conf,
-			[...lines, '[tbon]', 'topo = "kary:1"', ...tbon, '[resource]', 'cores = 4', ''].join('\n'),
-		);
+		this.net = net;
+		const hosts = this.ranks.map(rank => JSON.stringify(net.address(rank))).join(', ');
+		for (const rank of this.ranks) {
+			const ports = `ports = [${net.portsFor(rank).join(', ')}]`;
+			const bootstrap = ['[bootstrap]', `hosts = [${hosts}]`, `key = "${this.#key}"`, ports];
+			const lines = [...bootstrap, '[tbon]', 'topo = "kary:1"', ...tbon, '[resource]', 'cores = 4', ''];
+			writeFileSync(this.#confOf(rank), lines.join('\n'));
+		}
 	}
 
 	override async start(): Promise<void> {
@@ -56,6 +63,10 @@ export class Hosts extends Tree {
 		return join(this.root, 'key');
 	}
 
+	#confOf(rank: number): string {
+		return join(this.root, `coppice-${rank}.toml`);
+	}
+
 	/** Again and again: as systemd, not after status 0 and 42. */
 	#run(rank: number): void {
 		const of = (path: string) => (rank === 0 ? path : `${path}-${rank}`);
@@ -72,7 +83,7 @@ export class Hosts extends Tree {
 			'broker',
 			...places,
 			'--conf',
-			this.#conf,
+			this.#confOf(rank),
 			'-S',
 			`hostname=${this.net.address(rank)}`,
 		];

@@ -8,8 +8,10 @@
  */
 import {execFileSync} from 'node:child_process';
 import {existsSync} from 'node:fs';
+import type {HostRow} from './host-row.ts';
 
 const PREFIX = 'coppice-test-';
+const PORT = 8050;
 const NOBODY = '02:00:00:00:00:99';
 
 /** Why this machine can't do it; null: it can. */
@@ -30,7 +32,7 @@ export function netHostsFault(): string | null {
 	}
 }
 
-export class NetHosts {
+export class NetHosts implements HostRow {
 	readonly count: number;
 	readonly #wrong = new Set<string>();
 
@@ -52,6 +54,10 @@ export class NetHosts {
 	/** Where others find this host: its address on the link to the next one; the last host has one only. */
 	address(host: number): string {
 		return host + 1 < this.count ? addressOn(host, host) : addressOn(host - 1, host);
+	}
+
+	portsFor(): readonly number[] {
+		return [PORT];
 	}
 
 	/** The words before a command that runs on this host; mounts stay those of everybody. */
