@@ -6,7 +6,6 @@ import {execFileSync, spawn} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
 import {Instance} from '../chaos/instance.ts';
 import {benchLog} from './log.ts';
-import {benchTreeRpc} from './tree-rpc.ts';
 import {TREE_PARTS} from './tree.ts';
 
 const JOBS = 1000;
@@ -120,7 +119,6 @@ const PARTS: Readonly<Record<string, () => Promise<void>>> = {
 	log: benchLog,
 	rpc: benchRpc,
 	restart: benchRestart,
-	'tree-rpc': benchTreeRpc,
 	...TREE_PARTS,
 };
 

@@ -8,7 +8,7 @@ import {statusField} from '../chaos/processes.ts';
 import {ranksOf, STATE_RUN, Tree, type JobLook} from '../chaos/tree.ts';
 import {pause, until} from '../chaos/until.ts';
 import {benchErrors} from './tree-errors.ts';
-import {benchRequests} from './tree-requests.ts';
+import {benchTreeRpc} from './tree-rpc.ts';
 
 const ROUNDS = 3;
 const MIB = 1024 * 1024;
@@ -20,7 +20,7 @@ export const TREE_PARTS: Readonly<Record<string, () => Promise<void>>> = {
 	'tree:restart64': benchRestart64,
 	'tree:memory': benchMemory,
 	'tree:errors': benchErrors,
-	'tree:requests': benchRequests,
+	'tree:rpc': benchTreeRpc,
 	'tree:stream': benchStream,
 };
 
@@ -166,7 +166,7 @@ async function benchStream(): Promise<void> {
 			rank => `rank ${rank}: ${before.get(rank)!.toFixed(0)} to ${peaks.get(rank)!.toFixed(0)} MB`,
 		);
 		const most = Math.max(...[...peaks].map(([rank, peak]) => peak - before.get(rank)!));
-		console.log(`${seconds.toFixed(1)} s, ${(100 / seconds).toFixed(1)} MiB/s; resident: ${path.join(', ')}`);
+		console.log(`${seconds.toFixed(1)} s, ${(STREAM_BYTES / MIB / seconds).toFixed(1)} MiB/s; resident: ${path.join(', ')}`);
 		console.log(`no broker grew by more than ${most.toFixed(0)} MB`);
 	} finally {
 		await tree.destroy();
