@@ -166,7 +166,9 @@ async function benchStream(): Promise<void> {
 			rank => `rank ${rank}: ${before.get(rank)!.toFixed(0)} to ${peaks.get(rank)!.toFixed(0)} MB`,
 		);
 		const most = Math.max(...[...peaks].map(([rank, peak]) => peak - before.get(rank)!));
-		console.log(`${seconds.toFixed(1)} s, ${(STREAM_BYTES / MIB / seconds).toFixed(1)} MiB/s; resident: ${path.join(', ')}`);
+		console.log(
+			`${seconds.toFixed(1)} s, ${(STREAM_BYTES / MIB / seconds).toFixed(1)} MiB/s; resident: ${path.join(', ')}`,
+		);
 		console.log(`no broker grew by more than ${most.toFixed(0)} MB`);
 	} finally {
 		await tree.destroy();
