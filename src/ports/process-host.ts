@@ -122,6 +122,12 @@ export interface ProcessHost {
 	 * Rejects with a `SystemError` (ETIMEDOUT, naming the supervisor's pid) when it does not answer in 30 s.
 	 */
 	inventory(): Promise<Inventory>;
+	/**
+	 * Resolves when parts can be started here: the supervisor is up, and has answered. Starts it if need be. Rejects with
+	 * a `SystemError`: ETIMEDOUT, naming it, when that took longer than `timeoutMs`; EAGAIN when the
+	 * host is being closed.
+	 */
+	ready(timeoutMs: number): Promise<void>;
 	/** Starts a part. Idempotent: tasks that were claimed before are never started again. */
 	launch(spec: LaunchSpec): void;
 	/**

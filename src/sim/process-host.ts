@@ -237,6 +237,23 @@ export class SimProcessHost implements ProcessHost {
 		});
 	}
 
+	async ready(timeoutMs: number): Promise<void> {
+		const node = this.#node;
+		return new Promise((resolve, reject) => {
+			const timer = node.clock.setTimer(timeoutMs, () => {
+				reject(new SystemError('ETIMEDOUT', `the job shell did not answer within ${timeoutMs / 1000} s`));
+			});
+			node.clock.setTimer(node.latencyMs, () => {
+				if (this.#isCut) return timer.cancel();
+				if (!this.#restarting) node.startShell();
+				node.whenUp(() => {
+					timer.cancel();
+					if (!this.#isCut) resolve();
+				});
+			});
+		});
+	}
+
 	launch(spec: LaunchSpec): void {
 		this.#order(() => this.#node.launch(spec));
 	}

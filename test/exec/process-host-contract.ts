@@ -244,6 +244,16 @@ export function processHostContract(
 		await t.throwsAsync(life.host.signal({id: 99n, attempt: 1}, 10), {code: 'ESRCH'});
 	});
 
+	claim('a host gets ready before anything was launched, and again at once', async (t, site) => {
+		const life = await live(site);
+		for (const time of ['first', 'second']) {
+			let isReady = false;
+			void life.host.ready(20_000).then(() => (isReady = true));
+			await site.until(`the host is ready for the ${time} time`, () => isReady);
+		}
+		t.not(life.host.attributes().shellPid, null);
+	});
+
 	claim('a command that is not there ends with 127 and says so', async (t, site) => {
 		const life = await live(site);
 		const spec = specOf(25n, '', {argv: ['no-such-command', 'x']});

@@ -56,6 +56,9 @@ const STOP_TIMEOUT_MS = 5000;
 const LAUNCH_TIMEOUT_MS = 30_000;
 const SIGNUM_MAX = 64;
 
+/** No part has this name. */
+const NO_PART: PartKey = {id: 0n, attempt: 0};
+
 export class RealProcessHost implements ProcessHost {
 	onReport: (report: PartReport) => void = () => undefined;
 	onReset: () => void = () => undefined;
@@ -105,6 +108,22 @@ export class RealProcessHost implements ProcessHost {
 		const {highestJobId, entries} = await this.#askInventory();
 		for (const entry of entries) this.#lastSeqs.set(partName(entry), entry.reports.length);
 		return {bootId, parts: entries, highestJobId};
+	}
+
+	async ready(timeoutMs: number): Promise<void> {
+		try {
+			await this.#request({
+				what: 'getting ready',
+				isRepeated: true,
+				timeoutMs,
+				send: request => this.#client.send({type: 'signal', request, key: NO_PART, signum: 0}),
+			});
+		} catch (error) {
+			// The shell can't but refuse it: any answer of its is a sign of life.
+			if (!(error instanceof SystemError)) throw error;
+			if (error.code === 'ESRCH') return;
+			throw error.code === 'ECANCELED' ? new SystemError('EAGAIN', error.message) : error;
+		}
 	}
 
 	launch(spec: LaunchSpec): void {

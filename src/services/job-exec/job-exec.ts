@@ -29,6 +29,8 @@ import {keepOutput} from './output-keeper.ts';
 import {ReportRelay} from './report-relay.ts';
 
 const ROOT = 0;
+/** So long a rank may take to get ready for the start of a part. */
+export const PREPARE_TIMEOUT_MS = 10_000;
 /** A reconciliation that failed is tried again after so long, doubled each time. */
 const RECONCILE_RETRY_MS = 100;
 const RECONCILE_RETRY_MS_MAX = 1000;
@@ -91,6 +93,7 @@ export class JobExec {
 			core.log('notice', 'the job shell was replaced: taking the inventory of this node again');
 			this.reconcile();
 		};
+		peers.handle('job-exec.prepare', async () => host.ready(PREPARE_TIMEOUT_MS));
 		peers.handle('job-exec.start', (message: StartMessage) => this.#start(message));
 		peers.handle('job-exec.kill', (message: KillMessage) => this.#kill(message));
 		peers.handle('job-exec.forget', (name: PartName) => this.#forget(name));

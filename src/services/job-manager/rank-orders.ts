@@ -15,6 +15,10 @@ import type {Peers} from '../peers.ts';
 
 /** An order that failed although its rank can be reached is given again after so long. */
 const ORDER_RETRY_MS = 1000;
+/** For all ranks to say that they are ready; each has less (PREPARE_TIMEOUT_MS), so that the late one is named. */
+const BARRIER_TIMEOUT_MS = 30_000;
+/** A rank that can be reached and does not get ready in so many tries never will: the job fails. One out of reach is waited for. */
+const BARRIER_TRIES_MAX = 5;
 /** `forget` is not vital: the rank's next inventory asks for it again. */
 const FORGET_TRIES_MAX = 5;
 /** The rank could not be asked, or can't take anything now: no judgement about the order. */
@@ -34,6 +38,8 @@ interface Order {
 	readonly effect: OrderEffect;
 	readonly ranks: Set<number>;
 	readonly tries: number;
+	/** All ranks were ready. */
+	readonly isPassed?: boolean;
 }
 
 export class RankOrders {
@@ -73,6 +79,7 @@ export class RankOrders {
 		const ranks = [...order.ranks].filter(rank => this.#isWanted(effect, rank));
 		const [first] = ranks;
 		if (first === undefined) return;
+		if (effect.kind === 'start' && !order.isPassed && this.#waitAtBarrier(order, ranks)) return;
 		const payload = this.#payloadOf(effect);
 		if (payload === null) return;
 		const topic = `job-exec.${effect.kind}`;
@@ -88,6 +95,51 @@ export class RankOrders {
 			},
 			(error: unknown) => this.#core.log('err', `${topic}: ${asSystemError(error).toString()}`),
 		);
+	}
+
+	/**
+	 * The start barrier of a job over several ranks: nothing of it starts anywhere before every rank has said that it can
+	 * start its part. Once one has started the barrier is behind it: after a failure the others follow as they can.
+	 * True: the order waits.
+	 */
+	#waitAtBarrier(order: Order, ranks: readonly number[]): boolean {
+		const {id, attempt} = order.effect;
+		const parts = Object.entries(this.#core.state.jobs.get(id)?.context.ranks ?? {});
+		if (parts.length < 2 || parts.some(([, {state}]) => state !== 'requested')) return false;
+		const all = parts.map(([rank]) => Number(rank));
+		const options = {timeoutMs: BARRIER_TIMEOUT_MS};
+		this.#peers.requestAll(all, 'job-exec.prepare', {id, attempt}, options).then(
+			answers => {
+				const late = [...answers].find(([, {error}]) => error !== null);
+				if (late?.[1].error == null) this.#give({...order, ranks: new Set(ranks), isPassed: true});
+				else this.#notReady(order, {ranks, late: late[0], error: late[1].error});
+			},
+			(error: unknown) => this.#core.log('err', `job-exec.prepare: ${asSystemError(error).toString()}`),
+		);
+		return true;
+	}
+
+	#notReady(
+		order: Order,
+		{
+			ranks,
+			late,
+			error,
+		}: {readonly ranks: readonly number[]; readonly late: number; readonly error: SystemError},
+	): void {
+		const {effect, tries} = order;
+		const isHopeless = error.code === 'ETIMEDOUT' && tries >= BARRIER_TRIES_MAX;
+		if (isHopeless || !CONTACT_ERRORS.has(error.code)) {
+			if (ranks.some(rank => this.#isWanted(effect, rank))) this.#fail(effect.id, late, error);
+			return;
+		}
+		this.#core.log(
+			'warning',
+			`job ${effect.id} waits to start: rank ${late} is not ready: ${error.toString()}`,
+		);
+		this.#core.clock.setTimer(ORDER_RETRY_MS, () => {
+			for (const rank of ranks) if (this.#isWanted(effect, rank)) this.#add(effect, rank, tries + 1);
+		});
 	}
 
 	#payloadOf(effect: OrderEffect): object | null {

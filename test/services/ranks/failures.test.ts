@@ -335,6 +335,45 @@ test('whichever message is lost, the job comes to its end', async t => {
 	}
 });
 
+test('nothing of a job starts anywhere before all its ranks are ready', async t => {
+	const world = await worldOf({size: 3});
+	world.get(2).node.loseShell({hold: true});
+	const id = submit(world, LONG);
+	await world.clock.pass(25_000);
+	t.deepEqual(
+		world.ranks.map(({node}) => node.starts),
+		[[], [], []],
+	);
+	t.is(jobOf(world, id)?.value, 'run');
+	world.get(2).node.releaseShell();
+	await started(world, id);
+	t.deepEqual(
+		world.ranks.map(({node}) => node.starts.length),
+		[1, 1, 1],
+	);
+});
+
+test('a rank that never gets ready fails the job, and no task of it has run', async t => {
+	const world = await worldOf({size: 3});
+	world.get(1).node.loseShell({hold: true});
+	const id = submit(world, LONG);
+	await world.clock.run(() => jobOf(world, id)?.value === 'cleanup', {
+		withinMs: 120_000,
+		what: 'the job has failed',
+	});
+	const {exception} = jobOf(world, id)!.context;
+	t.is(exception?.type, 'exec');
+	t.regex(exception?.note ?? '', /rank 1 .*did not answer/);
+	t.deepEqual(
+		world.ranks.flatMap(({node}) => node.starts),
+		[],
+	);
+	world.get(1).node.releaseShell();
+	world.kill(1); // Its next life gives the order to end the part again.
+	t.is((await ended(world, id)).result, 'FAILED');
+	await nothingIsLeft(t, world);
+});
+
 test('a job of 512 ranks costs the root messages in proportion to its fan-out', async t => {
 	const fanout = 8;
 	const world = await worldOf({size: 512, fanout, node: {script: () => script(500)}});
@@ -349,7 +388,7 @@ test('a job of 512 ranks costs the root messages in proportion to its fan-out', 
 		['submit', 'validate', 'depend', 'priority', 'alloc', 'start', 'finish', 'release', 'free', 'clean'],
 	);
 	// Orders are split on their way: one message a child and kind. Reports come up in batches.
-	t.is(world.splits.filter(split => split.startsWith('0>')).length, 2 * fanout);
+	t.is(world.splits.filter(split => split.startsWith('0>')).length, 3 * fanout);
 	const batches = world.messages.slice(before).filter(message => / job-exec.relay$/.test(message));
 	const toRoot = batches.filter(message => /^\d+>0 /.test(message));
 	t.true(toRoot.length <= 16 * fanout, `${toRoot.length} batches came to the root`);
