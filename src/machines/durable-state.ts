@@ -197,11 +197,16 @@ export class DurableState {
 	#applyJob(fact: JobFact): Change {
 		const {id} = fact;
 		const before = this.jobs.get(id);
-		if (this.lost.has(id)) throw new IllegalFactError(`job ${id}`, 'lost+found', fact.type);
+		const entry = this.lost.get(id);
+		if (entry !== undefined && fact.type !== 'job.adopt') {
+			throw new IllegalFactError(`job ${id}`, 'lost+found', fact.type);
+		}
 		if (before === undefined && id <= this.lastJobId && fact.type === 'job.submit') {
 			throw new IllegalFactError(`job ${id}`, 'gone', fact.type);
 		}
-		const snapshot = jobMachine.apply(before ?? jobMachine.initial(), fact);
+		const applied = jobMachine.apply(before ?? jobMachine.initial(), fact);
+		const snapshot = entry === undefined ? applied : named(applied, entry);
+		this.lost.delete(id);
 		this.#sawJobId(id);
 		const isFinal = jobMachine.isFinal(snapshot);
 		const {requestId} = snapshot.context;
@@ -266,6 +271,11 @@ export class DurableState {
 	#sawJobId(id: bigint): void {
 		if (id > this.lastJobId) this.lastJobId = id;
 	}
+}
+
+/** A job that was found again is still the one that its submitter asked for. */
+function named({value, context}: JobSnapshot, {job}: LostEntry): JobSnapshot {
+	return {value, context: {...context, requestId: job?.context.requestId ?? null}};
 }
 
 function isOfPart(fact: JobFact | PartFact): fact is PartFact {

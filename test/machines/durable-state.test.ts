@@ -277,6 +277,7 @@ test('a job that is set aside keeps its resources and takes its later facts alon
 			// No fact of a job comes before those that submitted it and the ids below.
 			const first = facts.findIndex(isOfJob) + 1;
 			const cut = first + (n % (facts.length - first + 1));
+			fc.pre(!facts.slice(cut).some(fact => isOfJob(fact) && fact.type === 'job.adopt'));
 			const state = stateAfter(facts.slice(0, cut));
 			const job = state.jobs.get(7n) ?? null;
 			state.setAside(bad, {seq: 41, reason: 'test'});
@@ -302,6 +303,32 @@ test('a job that is set aside keeps its resources and takes its later facts alon
 		RUNS,
 	);
 	t.true(holding > 3);
+});
+
+test('a job of lost+found that was found on a node is a job again, and that of its request id', t => {
+	const state = stateAfter([]);
+	const submit = jobPool(jobMachine.initial(), 7n)[0]!;
+	state.applyFact({...submit, requestId: 'mine'} as AnyFact);
+	state.setAside({type: 'job.free', id: 7n, atMs: 2}, {seq: 41, reason: 'test'});
+	t.is(state.jobs.size, 0);
+	t.is(state.requests.size, 0);
+	state.applyFact({
+		type: 'job.adopt',
+		id: 7n,
+		atMs: 3,
+		userid: 1000,
+		urgency: 16,
+		flags: 0,
+		jobspec: {version: 1},
+		R: {version: 1, execution: {R_lite: [{rank: '0', children: {core: '0'}}], nodelist: ['n']}},
+		attempt: 1,
+		submitMs: 1,
+		allocMs: 2,
+	});
+	t.is(state.lost.size, 0);
+	t.is(state.jobs.get(7n)?.value, 'run');
+	t.is(state.requests.get('mine'), 7n);
+	t.deepEqual(decoded(state).jobs, state.jobs);
 });
 
 test('at most LOST_FACTS_MAX facts of a lost job are kept', t => {

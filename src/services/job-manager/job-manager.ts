@@ -168,7 +168,9 @@ export class JobManager {
 		if (requestId.length > REQUEST_ID_LENGTH_MAX) {
 			throw new SystemError('EINVAL', `request id is longer than ${REQUEST_ID_LENGTH_MAX} characters`);
 		}
-		return this.#core.state.requests.get(requestId) ?? this.#archive.idOfRequest(requestId);
+		const {requests, lost} = this.#core.state;
+		const setAside = [...lost.values()].find(({job}) => job?.context.requestId === requestId);
+		return requests.get(requestId) ?? setAside?.id ?? this.#archive.idOfRequest(requestId);
 	}
 }
 

@@ -11,7 +11,7 @@ import type {InventoryMessage, InventoryPart, InventoryResponse, PartName} from 
 export interface Known {
 	readonly jobs: Iterable<JobSnapshot>;
 	readonly isArchived: (id: bigint) => boolean;
-	/** In lost+found: neither continued nor ended. */
+	/** In lost+found, and to be left there: neither continued nor ended. Other jobs of lost+found are unknown. */
 	readonly isSetAside: (id: bigint) => boolean;
 	readonly nowMs: number;
 }

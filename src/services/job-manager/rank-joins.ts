@@ -121,7 +121,8 @@ export class RankJoins {
 		const {facts, ...answer} = judgeInventory(message, {
 			jobs: [...state.jobs.values()],
 			isArchived: id => archive.job(id) !== undefined,
-			isSetAside: id => state.lost.has(id),
+			// A part on its node says more than what is left of the log, unless the job was to end.
+			isSetAside: id => state.lost.get(id)?.job?.value === 'cleanup',
 			nowMs: core.clock.epochMs(),
 		});
 		for (const fact of facts) core.post(fact);
