@@ -1,20 +1,7 @@
-/** Choices that a seed repeats (the generator is mulberry32). */
-export class Seeded {
-	#state: number;
+/** Choices that a seed repeats. */
+import {SimRandom} from '../../src/sim/random.ts';
 
-	constructor(seed: number) {
-		this.#state = seed >>> 0;
-	}
-
-	/** At least 0, less than 1. */
-	float(): number {
-		this.#state = (this.#state + 0x6d2b79f5) >>> 0;
-		let mixed = this.#state;
-		mixed = Math.imul(mixed ^ (mixed >>> 15), mixed | 1);
-		mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-		return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-	}
-
+export class Seeded extends SimRandom {
 	/** A whole number from `min` through `max`. */
 	integer(min: number, max: number): number {
 		return min + Math.floor(this.float() * (max - min + 1));
