@@ -95,9 +95,10 @@ export class RoutedPeers implements Peers {
 		const {core} = this.#options;
 		const timeoutMs = options.timeoutMs ?? CALL_TIMEOUT_MS;
 		if (rank === core.rank) return this.#toSelf(topic, payload, timeoutMs);
+		const packed = pack(payload); // What can't be packed is the caller's error, not the gate's.
 		return new Promise((resolve, reject) => {
 			core.leave(() => {
-				this.client.call(topic, pack(payload), {nodeid: rank, timeoutMs}).then(
+				this.client.call(topic, packed, {nodeid: rank, timeoutMs}).then(
 					answer => resolve(unpack(bytesOf(answer))),
 					(error: unknown) => reject(asSystemError(error)),
 				);
