@@ -2,10 +2,21 @@
  * Messages between the brokers' own services: the root's job manager and the exec service of each rank. Whoever sends
  * goes through the gate first; a message to the own rank takes the same way without a link.
  */
-import type {SystemError} from '../formats/errno.ts';
+import type {ErrnoName, SystemError} from '../formats/errno.ts';
 
 /** What a peer service answers to; a thrown or rejected `SystemError` is the error response. */
 export type PeerHandler = (payload: never, from: number) => unknown;
+
+/** The other side could not be asked, or can't take anything now: no judgement about what it was asked. Ask again. */
+export const CONTACT_ERRORS: ReadonlySet<string> = new Set<ErrnoName>([
+	'EHOSTUNREACH',
+	'ECONNRESET',
+	'ETIMEDOUT',
+	'ENOSYS',
+	'EAGAIN',
+	'EROFS',
+	'EIO',
+]);
 
 export interface PeerOptions {
 	/** From now to the answer; then ETIMEDOUT. Default 30 s. */

@@ -10,7 +10,7 @@ import {lastSeqOf, partKey, type PartSnapshot} from '../../machines/part.ts';
 import type {Timer} from '../../ports/clock.ts';
 import type {Inventory, InventoryEntry, PartReport, ProcessHost} from '../../ports/process-host.ts';
 import type {Core, PerformerOf} from '../core.ts';
-import type {Peers} from '../peers.ts';
+import {CONTACT_ERRORS, type Peers} from '../peers.ts';
 import {launchSpecOf, type LaunchSettings} from './launch-spec.ts';
 import type {
 	AdoptMessage,
@@ -37,17 +37,6 @@ const RECONCILE_RETRY_MS_MAX = 1000;
 /** A report that did not reach the root is sent again after so long. */
 const REPORT_RETRY_MS = 1000;
 const SIGKILL = 9;
-/** The root could not be asked, or can't take anything now: no judgement about what it was asked. */
-const CONTACT_ERRORS: ReadonlySet<string> = new Set([
-	'EHOSTUNREACH',
-	'ECONNRESET',
-	'ETIMEDOUT',
-	'ENOSYS',
-	'EAGAIN',
-	'EROFS',
-	'EIO',
-]);
-
 export interface JobExecOptions {
 	readonly core: Core;
 	readonly peers: Peers;

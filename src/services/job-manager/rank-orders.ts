@@ -3,15 +3,16 @@
  * the same turn are one message to all their ranks, split on its way down the tree. Every order may be repeated; one that
  * reached nobody is given again when its rank is reconciled, and before that while the rank can be reached.
  */
-import {asSystemError, type ErrnoName, type SystemError} from '../../formats/errno.ts';
+import {asSystemError, type SystemError} from '../../formats/errno.ts';
 import {parseJobspec} from '../../formats/jobspec.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import {blockTaskmap} from '../../formats/taskmap.ts';
 import type {Effect} from '../../machines/effects.ts';
+import {partKey} from '../../machines/part.ts';
 import type {Core} from '../core.ts';
 import {tasksOf} from '../job-exec/launch-spec.ts';
 import type {StartMessage} from '../job-exec/messages.ts';
-import type {Peers} from '../peers.ts';
+import {CONTACT_ERRORS, type Peers} from '../peers.ts';
 
 /** An order that failed although its rank can be reached is given again after so long. */
 const ORDER_RETRY_MS = 1000;
@@ -21,17 +22,6 @@ const BARRIER_TIMEOUT_MS = 30_000;
 const BARRIER_TRIES_MAX = 5;
 /** `forget` is not vital: the rank's next inventory asks for it again. */
 const FORGET_TRIES_MAX = 5;
-/** The rank could not be asked, or can't take anything now: no judgement about the order. */
-const CONTACT_ERRORS: ReadonlySet<ErrnoName> = new Set<ErrnoName>([
-	'EHOSTUNREACH',
-	'ECONNRESET',
-	'ETIMEDOUT',
-	'ENOSYS',
-	'EAGAIN',
-	'EROFS',
-	'EIO',
-]);
-
 type OrderEffect = Extract<Effect, {kind: 'start' | 'kill' | 'forget'}>;
 
 interface Order {
@@ -47,6 +37,8 @@ export class RankOrders {
 	readonly #peers: Peers;
 	/** Those of this turn, by kind, attempt and signal. */
 	#orders = new Map<string, Order>();
+	/** Ranks whose start waits at the barrier, by attempt: each attempt waits once, however often its ranks come back. */
+	readonly #atBarrier = new Map<string, Set<number>>();
 
 	constructor(core: Core, peers: Peers) {
 		this.#core = core;
@@ -106,39 +98,54 @@ export class RankOrders {
 		const {id, attempt} = order.effect;
 		const parts = Object.entries(this.#core.state.jobs.get(id)?.context.ranks ?? {});
 		if (parts.length < 2 || parts.some(([, {state}]) => state !== 'requested')) return false;
+		const key = partKey({id, attempt});
+		const waiting = this.#atBarrier.get(key);
+		if (waiting !== undefined) {
+			for (const rank of ranks) waiting.add(rank);
+			return true;
+		}
+		const arrived = new Set(ranks);
+		this.#atBarrier.set(key, arrived);
 		const all = parts.map(([rank]) => Number(rank));
 		const options = {timeoutMs: BARRIER_TIMEOUT_MS};
 		this.#peers.requestAll(all, 'job-exec.prepare', {id, attempt}, options).then(
 			answers => {
 				const late = [...answers].find(([, {error}]) => error !== null);
-				if (late?.[1].error == null) this.#give({...order, ranks: new Set(ranks), isPassed: true});
-				else this.#notReady(order, {ranks, late: late[0], error: late[1].error});
+				if (late?.[1].error != null) {
+					this.#notReady({...order, ranks: arrived}, {late: late[0], error: late[1].error});
+					return;
+				}
+				this.#atBarrier.delete(key);
+				this.#give({...order, ranks: arrived, isPassed: true});
 			},
-			(error: unknown) => this.#core.log('err', `job-exec.prepare: ${asSystemError(error).toString()}`),
+			(error: unknown) => {
+				this.#atBarrier.delete(key);
+				this.#core.log('err', `job-exec.prepare: ${asSystemError(error).toString()}`);
+			},
 		);
 		return true;
 	}
 
 	#notReady(
-		order: Order,
-		{
-			ranks,
-			late,
-			error,
-		}: {readonly ranks: readonly number[]; readonly late: number; readonly error: SystemError},
+		{effect, ranks, tries}: Order,
+		{late, error}: {readonly late: number; readonly error: SystemError},
 	): void {
-		const {effect, tries} = order;
+		const key = partKey(effect);
 		const isHopeless = error.code === 'ETIMEDOUT' && tries >= BARRIER_TRIES_MAX;
 		if (isHopeless || !CONTACT_ERRORS.has(error.code)) {
-			if (ranks.some(rank => this.#isWanted(effect, rank))) this.#fail(effect.id, late, error);
+			this.#atBarrier.delete(key);
+			if ([...ranks].some(rank => this.#isWanted(effect, rank))) this.#fail(effect.id, late, error);
 			return;
 		}
 		this.#core.log(
 			'warning',
-			`job ${effect.id} waits to start: rank ${late} is not ready: ${error.toString()}`,
+			`job ${effect.id} waits to start: ${this.#nameOf(effect.id, late)} is not ready: ${error.toString()}`,
 		);
 		this.#core.clock.setTimer(ORDER_RETRY_MS, () => {
-			for (const rank of ranks) if (this.#isWanted(effect, rank)) this.#add(effect, rank, tries + 1);
+			this.#atBarrier.delete(key);
+			// Being out of reach counts for nothing.
+			const next = error.code === 'ETIMEDOUT' ? tries + 1 : 0;
+			for (const rank of ranks) if (this.#isWanted(effect, rank)) this.#add(effect, rank, next);
 		});
 	}
 
@@ -170,7 +177,10 @@ export class RankOrders {
 	#failed(order: Order, rank: number, error: SystemError): void {
 		const {effect, tries} = order;
 		const {kind, id, attempt} = effect;
-		this.#core.log('warning', `job-exec.${kind} of job ${id} to rank ${rank}: ${error.toString()}`);
+		this.#core.log(
+			'warning',
+			`job-exec.${kind} of job ${id} to ${this.#nameOf(id, rank)}: ${error.toString()}`,
+		);
 		if (!this.#isWanted(effect, rank)) return;
 		if (kind === 'start' && !CONTACT_ERRORS.has(error.code)) {
 			this.#fail(id, rank, error);
@@ -187,10 +197,14 @@ export class RankOrders {
 
 	/** The rank can't start its part, and would not if it was asked again: the job fails, and the other parts are ended. */
 	#fail(id: bigint, rank: number, error: SystemError): void {
-		const R = this.#core.state.jobs.get(id)?.context.R ?? null;
-		const host = R === null ? '' : (ResourceSet.parse(R).ranks.get(rank)?.host ?? '');
-		const note = `rank ${rank} (${host}) cannot start its part: ${error.toString()}`;
+		const note = `${this.#nameOf(id, rank)} cannot start its part: ${error.toString()}`;
 		this.#core.post({type: 'job.exception', id, exception: 'exec', severity: 0, note, userid: -1});
+	}
+
+	#nameOf(id: bigint, rank: number): string {
+		const R = this.#core.state.jobs.get(id)?.context.R ?? null;
+		const host = R === null ? undefined : ResourceSet.parse(R).ranks.get(rank)?.host;
+		return host === undefined ? `rank ${rank}` : `rank ${rank} (${host})`;
 	}
 
 	/** Whether the state still asks for it; one for a rank out of reach is given when the rank is back. */

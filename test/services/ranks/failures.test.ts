@@ -353,6 +353,39 @@ test('nothing of a job starts anywhere before all its ranks are ready', async t 
 	);
 });
 
+test('a rank that comes back again and again while a start waits makes it no more urgent', async t => {
+	const world = await worldOf({size: 3, fanout: 2});
+	world.get(2).node.loseShell({hold: true});
+	const id = submit(world, LONG);
+	const asked = () => world.splits.filter(split => split === '0>2 job-exec.prepare').length;
+	for (let time = 0; time < 4; time += 1) {
+		await world.clock.pass(3000);
+		world.kill(1);
+		await whole(world);
+	}
+	const before = asked();
+	await world.clock.pass(22_000);
+	const perTry = asked() - before;
+	t.true(perTry >= 1 && perTry <= 3, `${perTry} questions in two tries`);
+	world.get(2).node.releaseShell();
+	await started(world, id);
+});
+
+test('a rank that was away for long while a start waits has all its tries when it is back', async t => {
+	const world = await worldOf({size: 3, fanout: 2});
+	world.get(2).node.loseShell({hold: true});
+	const id = submit(world, LONG);
+	await world.clock.pass(500);
+	world.kill(2, {hold: true});
+	await world.clock.pass(30_000);
+	world.get(2).release();
+	await whole(world);
+	await world.clock.pass(25_000);
+	t.is(jobOf(world, id)?.value, 'run');
+	world.get(2).node.releaseShell();
+	await started(world, id);
+});
+
 test('a rank that never gets ready fails the job, and no task of it has run', async t => {
 	const world = await worldOf({size: 3});
 	world.get(1).node.loseShell({hold: true});
