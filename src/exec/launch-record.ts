@@ -35,9 +35,7 @@ const RLIMITS: Readonly<Record<string, number>> = {
 };
 
 const SPEC_VERSION = 2;
-const LAUNCH_VERSION = 'coppice-launch-2';
-/** Fields of the launch record before the arguments' count. */
-const LAUNCH_HEAD_FIELDS = 8;
+const LAUNCH_VERSION = 'coppice-launch-3';
 
 /** `part` as text, with an empty journal. */
 export function encodePart(spec: StoredSpec): string {
@@ -75,7 +73,8 @@ function sectionsOf(
 	text: string,
 ): {readonly environment: readonly string[]; readonly spec: string; readonly journal: string} | undefined {
 	const fields = text.split('\0');
-	const countAt = LAUNCH_HEAD_FIELDS + 1 + Number(fields[LAUNCH_HEAD_FIELDS]);
+	const argumentsAt = 2 + Number(fields[1]);
+	const countAt = argumentsAt + 1 + Number(fields[argumentsAt]);
 	const endAt = countAt + 1 + Number(fields[countAt]);
 	if (fields[0] !== LAUNCH_VERSION || fields[endAt] !== 'end') return undefined;
 	const rest = fields.slice(endAt + 1).join('\0');
@@ -118,22 +117,25 @@ export function faultOf(spec: LaunchSpec): string | undefined {
  * rank's part may have begun to write to it.
  */
 export function encodeLaunch(spec: StoredSpec): string {
-	const fields = [
-		LAUNCH_VERSION,
-		spec.bootId,
-		spec.cgroup,
-		spec.cwd,
-		spec.stdout ?? '',
-		spec.stderr ?? '',
-		spec.tasks[0] === 0 ? '1' : '0',
-		Object.entries(spec.rlimits ?? {})
-			.map(([name, value]) => `${RLIMITS[name]}:${value}`)
-			.join(' '),
-		String(spec.argv.length),
-		...spec.argv,
-		String(Object.keys(spec.env).length),
-		...Object.entries(spec.env).map(([name, value]) => `${name}=${value}`),
-		'end',
-	];
-	return `${fields.join('\0')}\0`;
+	const options = launchOptions(spec);
+	const environment = Object.entries(spec.env).map(([name, value]) => `${name}=${value}`);
+	const lists = [options, spec.argv, environment].flatMap(list => [String(list.length), ...list]);
+	return `${[LAUNCH_VERSION, ...lists, 'end'].join('\0')}\0`;
+}
+
+/** What the shim reads by name, as `name=value`; what it does without is left out. */
+function launchOptions(spec: StoredSpec): string[] {
+	const rlimits = Object.entries(spec.rlimits ?? {}).map(([name, value]) => `${RLIMITS[name]}:${value}`);
+	const options: Readonly<Record<string, string>> = {
+		boot: spec.bootId,
+		cgroup: spec.cgroup,
+		cwd: spec.cwd,
+		stdout: spec.stdout ?? '',
+		stderr: spec.stderr ?? '',
+		truncate: spec.tasks[0] === 0 ? '1' : '',
+		rlimits: rlimits.join(' '),
+	};
+	return Object.entries(options)
+		.filter(([, value]) => value !== '')
+		.map(([name, value]) => `${name}=${value}`);
 }

@@ -48,7 +48,7 @@ test('a spec is read back as it was written, and half of one is refused', t => {
 		t.is(journalIn(`${text}${journal}`), journal);
 	}
 	const head = text.slice(0, text.lastIndexOf('\0') + 1);
-	const others = [`${head}{}\n`, `${head}null\n`, text.replace('launch-2', 'launch-3'), '{"version":2}\n'];
+	const others = [`${head}{}\n`, `${head}null\n`, text.replace('launch-3', 'launch-2'), '{"version":2}\n'];
 	for (const bad of [...others, text.replace('"version":2,"id"', '"version":3,"id"')])
 		t.throws(() => decodePart(bad, 'part'), {code: 'EBADMSG'});
 	for (let length = 0; length < text.length; length += 1)
@@ -64,10 +64,14 @@ test('the launch record counts its fields, so that no string can be taken for an
 				const spec = stored({argv, env});
 				fc.pre(faultOf(spec) === undefined);
 				const fields = encodeLaunch(spec).split('\0');
-				const [version, boot, , cwd, , , , , argc] = fields;
-				t.deepEqual([version, boot, cwd, argc], ['coppice-launch-2', 'boot', '/', String(argv.length)]);
-				t.deepEqual(fields.slice(9, 9 + argv.length), argv);
-				t.is(fields[9 + argv.length], String(Object.keys(env).length));
+				const [version, count] = fields;
+				t.deepEqual(
+					[version, fields.slice(2, 5)],
+					['coppice-launch-3', ['boot=boot', 'cgroup=/c/x', 'cwd=/']],
+				);
+				const at = 2 + Number(count);
+				t.deepEqual(fields.slice(at, at + 1 + argv.length), [String(argv.length), ...argv]);
+				t.is(fields[at + 1 + argv.length], String(Object.keys(env).length));
 				t.deepEqual(fields.slice(-2), ['end', '']);
 			},
 		),
