@@ -10,6 +10,7 @@
  */
 import {assign, setup} from 'xstate';
 import {Idset} from '../formats/idset.ts';
+import {jobEventOf} from './job-event.ts';
 import {accountReport, decisiveEnd, type RankPart, type ReportBody, type TaskOutput} from './job-report.ts';
 import {compileMachine, type Fact, type Snapshot} from './machine.ts';
 
@@ -451,46 +452,4 @@ function readopted({events}: JobContext, {R, attempt, allocMs, atMs}: JobAdoptFa
 		{name: 'debug.adopt', atMs, context: {attempt}},
 	];
 	return {R, attempt, hasResources: true, ranks, events: [...events, ...found]};
-}
-
-/** A fact as an entry of the user's eventlog. */
-function jobEventOf(fact: JobFact): JobEvent {
-	const name = fact.type.slice('job.'.length);
-	const entry = (context: Json | null): JobEvent => ({name, atMs: fact.atMs, context});
-	switch (fact.type) {
-		case 'job.submit':
-			return entry({userid: fact.userid, urgency: fact.urgency, flags: fact.flags, version: 1});
-		case 'job.priority':
-			return entry({priority: fact.priority});
-		case 'job.urgency':
-			return entry({urgency: fact.urgency, userid: fact.userid});
-		case 'job.exception':
-			return entry({
-				type: fact.exception,
-				severity: fact.severity,
-				note: fact.note,
-				userid: fact.userid,
-			});
-		case 'job.finish':
-			return entry(fact.status === null ? {outcome: 'unknown'} : {status: fact.status});
-		case 'job.release':
-			return entry({ranks: fact.ranks, final: fact.final});
-		case 'job.requeue':
-			return entry({attempt: fact.attempt});
-		case 'job.validate':
-		case 'job.depend':
-		case 'job.alloc':
-		case 'job.start':
-		case 'job.free':
-		case 'job.clean':
-		case 'job.adopt':
-		case 'job.report':
-		case 'job.reattach':
-		case 'job.output':
-		case 'job.chunk':
-		case 'job.evict':
-			return entry(null);
-		default:
-			return fact satisfies never;
-	}
 }
