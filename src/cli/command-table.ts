@@ -95,6 +95,11 @@ export const COMMANDS: readonly CommandEntry[] = [
 	),
 	own('submit', 'submit a job', async () => (await import('./commands/submit.ts')).submit),
 	own('run', 'run a job and show its output', async () => (await import('./commands/run.ts')).run),
+	own(
+		'bulksubmit',
+		'submit a job for each input',
+		async () => (await import('./commands/bulksubmit.ts')).bulksubmit,
+	),
 	own('exec', "run a command on brokers' nodes", async () => (await import('./commands/exec.ts')).exec),
 	own('jobs', 'list jobs', async () => (await import('./commands/jobs.ts')).jobs),
 	own('cancel', 'cancel jobs', async () => (await import('./commands/cancel.ts')).cancel),

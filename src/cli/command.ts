@@ -5,6 +5,8 @@ import type {CliContext} from './context.ts';
 /** Options by their long names and by yargs' camel case; what follows the options is in `_`, always strings. */
 export interface ParsedArguments {
 	readonly _: readonly string[];
+	/** The options as they were given, each `--name`, `--name=value` or `-n`. */
+	readonly $given?: readonly string[];
 	readonly [option: string]: unknown;
 }
 

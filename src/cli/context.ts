@@ -30,6 +30,8 @@ export interface World {
 	readonly stderr: Sink;
 	/** The text of a file; rejects with a `SystemError` that names it. */
 	readFile(path: string): Promise<string>;
+	/** Writes a file, emptied first unless `append`; rejects with a `SystemError` that names it. */
+	writeFile(path: string, chunk: string | Uint8Array, options?: {readonly append?: boolean}): Promise<void>;
 	/** All of standard input. */
 	readInput(): Promise<string>;
 	/** Lines that a person types, with a prompt and a history; ends at end of file. */

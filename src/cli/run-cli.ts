@@ -110,7 +110,7 @@ async function runCommand(
 	const parsed = (await yargs.parseAsync([...options])) as ParsedArguments;
 	const isVerbose = context.isVerbose || parsed['verbose'] === true || Number(parsed['verbose']) > 0;
 	const own = isVerbose === context.isVerbose ? context : context.verbose();
-	return (await module.handler({...parsed, _: operands}, own)) ?? EXIT_SUCCESS;
+	return (await module.handler({...parsed, _: operands, $given: options}, own)) ?? EXIT_SUCCESS;
 }
 
 function configured(yargs: Argv, module: CommandModule, context: CliContext): Argv {

@@ -90,6 +90,8 @@ export class FakeWorld {
 	readonly handlers = new Map<SignalName, Set<() => void>>();
 	socketExists = true;
 	readonly processes = new Map<number, string>();
+	/** What commands wrote. */
+	readonly written = new Map<string, string>();
 
 	signal(name: SignalName): void {
 		for (const handle of [...(this.handlers.get(name) ?? [])]) handle();
@@ -125,6 +127,10 @@ export class FakeWorld {
 				const text = files[path];
 				if (text === undefined) throw new SystemError('ENOENT', `${path}: no such file`);
 				return text;
+			},
+			writeFile: async (path, chunk, {append = false} = {}) => {
+				const before = append ? (this.written.get(path) ?? '') : '';
+				this.written.set(path, before + Buffer.from(chunk as string).toString());
 			},
 			readInput: async () => input,
 			evaluate: async expression => {

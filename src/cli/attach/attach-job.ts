@@ -81,12 +81,18 @@ export async function watchEvents(
 	return ending;
 }
 
-/** The line that the job's end asks for, if any, and its exit status. */
-export async function reportEnding(context: CliContext, ending: JobEnding, id: string): Promise<number> {
+/** The line that the job's end asks for, if any, and its exit status. `write`: where to; default stderr. */
+export async function reportEnding(
+	context: CliContext,
+	ending: JobEnding,
+	id: string,
+	write = (line: string) => context.world.stderr.write(line),
+): Promise<number> {
 	const exitStatus = exitStatusOf(ending);
-	const text = endingText(ending, id);
-	if (text !== null) await context.warn(text);
-	else if (context.isVerbose) await context.warn(`${id}: task(s) exited with exit code ${exitStatus}`);
+	const text =
+		endingText(ending, id) ??
+		(context.isVerbose ? `${id}: task(s) exited with exit code ${exitStatus}` : null);
+	if (text !== null) await write(`coppice ${context.commandName}: ${text}\n`);
 	return exitStatus;
 }
 

@@ -61,7 +61,7 @@ export const exec: CommandModule = {
 			J: wrapSigned(userid, stringifyJson(jobspec)),
 			urgency: URGENCY_DEFAULT,
 			flags: 0,
-			request_id: requestIds(undefined, random)(null),
+			request_id: requestIds(undefined, random)(''),
 		};
 		for await (const id of submitAll({session, clock: context.clock, count: 1, requestOf: () => request})) {
 			if (context.isVerbose) await context.warn(`jobid: ${jobidText(id, context.env)}`);

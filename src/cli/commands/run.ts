@@ -25,7 +25,7 @@ export const run: CommandModule = {
 		}
 		const session = context.session(patienceOf(argv));
 		const {random, userid} = context.world;
-		const requestId = requestIds(submission.options.requestId, random)(null);
+		const requestId = requestIds(submission.options.requestId, random)('');
 		const request = submitRequest(submission, {userid, requestId});
 		for await (const id of submitAll({session, clock: context.clock, count: 1, requestOf: () => request})) {
 			if (context.isVerbose) await context.warn(`jobid: ${jobidText(id, context.env)}`);

@@ -1,6 +1,6 @@
 /** The world of a real process: files, terminal, signals, users. */
 import {readFileSync} from 'node:fs';
-import {lstat, readFile} from 'node:fs/promises';
+import {lstat, readFile, writeFile} from 'node:fs/promises';
 import {createInterface} from 'node:readline';
 import {installedVersion} from '../../ports/real/installation.ts';
 import {SystemRandom} from '../../ports/real/system-random.ts';
@@ -24,6 +24,7 @@ export function realWorld(evaluate: World['evaluate']): World {
 		stdout: new ProcessSink(process.stdout),
 		stderr: new ProcessSink(process.stderr),
 		readFile: path => readText(path),
+		writeFile: writeChunk,
 		readInput,
 		readLines,
 		evaluate,
@@ -55,6 +56,14 @@ async function readText(path: string): Promise<string> {
 		throw asSystemError(error, 'EIO', path);
 	}
 }
+
+const writeChunk: World['writeFile'] = async (path, chunk, {append = false} = {}) => {
+	try {
+		await writeFile(path, chunk, {flag: append ? 'a' : 'w'});
+	} catch (error) {
+		throw asSystemError(error, 'EIO', path);
+	}
+};
 
 async function readInput(): Promise<string> {
 	const chunks: Buffer[] = [];
