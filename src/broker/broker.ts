@@ -115,6 +115,7 @@ export class Broker {
 		this.ended = new Promise(resolve => (this.#end = resolve));
 		this.#ring = new LogRing({rank, pid: options.pid, epochMs: () => clock.epochMs(), write: options.write});
 		const report = (severity: Severity, message: string) => this.#ring.add(severity, message);
+		host.onNotice = report;
 		const onFatal = (error: SystemError) => this.panic(error.toString());
 		this.runtime = new Runtime({
 			log,

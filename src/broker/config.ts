@@ -74,6 +74,8 @@ export interface BrokerConfig {
 		readonly epilog: readonly string[] | null;
 		/** Bytes kept of a job's stream; null: all. */
 		readonly outputBytesMax: number | null;
+		/** A job shell that gives no sign of life for so long is replaced. Default 30 s; null: never. */
+		readonly shellTimeoutMs: number | null;
 	};
 	readonly log: {
 		/** The log keeps at least so many facts for replays of the past. Default 1,000,000. */
@@ -178,6 +180,7 @@ const SECTIONS: Readonly<Record<string, Readonly<Record<string, Reader<unknown>>
 		prolog: command,
 		epilog: command,
 		'output-limit': sizeBytes,
+		'shell-timeout': durationMs({allowsInf: true}),
 	},
 	log: {retention: integer(0, COUNT_MAX), 'snapshot-interval': integer(1, COUNT_MAX)},
 	queues,
@@ -248,6 +251,7 @@ function withDefaults(settings: ReadonlyMap<string, Setting>): BrokerConfig {
 			prolog: get<readonly string[] | null>('exec.prolog', null),
 			epilog: get<readonly string[] | null>('exec.epilog', null),
 			outputBytesMax: get<number | null>('exec.output-limit', null),
+			shellTimeoutMs: finiteOrNull(get('exec.shell-timeout', 30_000)),
 		},
 		log: {
 			retentionFacts: get('log.retention', 1_000_000),

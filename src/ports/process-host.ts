@@ -98,7 +98,11 @@ export interface HostAttributes {
 	readonly jobCgroup: string;
 	/** `cgroup2`, or what replaces it. */
 	readonly tracking: string;
+	/** What is wrong with the supervisor, and for how long, as a person reads it; null or absent: nothing. */
+	readonly fault?: {readonly text: string; readonly ageMs: number} | null;
 }
+
+export type NoticeSeverity = 'info' | 'warning' | 'err';
 
 export interface OutputChunk {
 	/** At most the asked number of bytes, from the asked offset. Empty: nothing there yet, or the end. */
@@ -117,6 +121,8 @@ export interface ProcessHost {
 	 * was replaced): what was launched or terminated must be compared with a new inventory.
 	 */
 	onReset: () => void;
+	/** Called with what an admin should know of the supervisor. Optional: a host that has nothing to tell. */
+	onNotice?: (severity: NoticeSeverity, text: string) => void;
 	/**
 	 * All parts on this node. Starts the supervisor when directories of parts are there and none runs.
 	 * Rejects with a `SystemError` (ETIMEDOUT, naming the supervisor's pid) when it does not answer in 30 s.

@@ -85,6 +85,7 @@ duration-max = "8h"
 			prolog: ['/bin/true'],
 			epilog: ['/bin/sh', '-c', 'true'],
 			outputBytesMax: 10 * 1024 * 1024,
+			shellTimeoutMs: 30_000,
 		},
 		log: {retentionFacts: 5000, snapshotFacts: 100},
 		queues: {

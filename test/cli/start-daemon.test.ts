@@ -7,6 +7,7 @@ import {join} from 'node:path';
 import test from 'ava';
 import {brokersRecordPath, startRecordPath, type StartRecord} from '../../src/broker/daemon-protocol.ts';
 import {spawnDaemon} from '../../src/broker/real/spawn-daemon.ts';
+import {superviseDaemon} from '../../src/broker/real/supervise-daemon.ts';
 import {shutDown} from '../../src/cli/real/start-command.ts';
 import {call, clock, makeFixture, transport, until} from './start-fixture.ts';
 
@@ -73,6 +74,35 @@ test('a daemon that was killed is replaced, and the new one adopts the very same
 	await until('another broker', async () => (await lives()).length === 2);
 	t.not(await brokerPid(), broker);
 	t.is(await daemonPid(), successor);
+});
+
+test('a daemon that hangs is killed and replaced, and one that is idle is left alone', async t => {
+	const {start, daemonPid, brokerPid, rundir, kill, isAlive} = await makeFixture(t);
+	const {info} = await start();
+	const [broker, daemon] = [await brokerPid(), await daemonPid()];
+	const lines: string[] = [];
+	const watch = superviseDaemon({
+		instance: info.instance,
+		rundir,
+		rank: null,
+		log: line => lines.push(line),
+		silenceMsMax: 1500,
+	});
+	t.teardown(() => watch.close());
+	await until('it has found the daemon', async () => watch.pid === daemon);
+	await new Promise(resolve => setTimeout(resolve, 3000));
+	t.is(watch.pid, daemon);
+	kill(daemon, 'SIGSTOP');
+	const successor = await until('another daemon', async () => {
+		return watch.pid !== null && watch.pid !== daemon ? watch.pid : null;
+	});
+	t.false(isAlive(daemon));
+	t.is(await daemonPid(), successor);
+	t.is(await brokerPid(), broker);
+	t.regex(
+		lines[0] ?? '',
+		new RegExp(`the daemon \\(pid ${daemon}\\) gave no sign of life for \\d+ s: it is killed`),
+	);
 });
 
 test('five daemons that race end as one', async t => {

@@ -37,7 +37,14 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 		},
 		connect: (address, timing) => links.connect(address, timing),
 	};
-	const host = new RealProcessHost({...info, rank, clock, random, log: text => write(`info: ${text}`)});
+	const host = new RealProcessHost({
+		...info,
+		rank,
+		clock,
+		random,
+		log: text => write(`info: ${text}`),
+		shellTimeoutMs: config.exec.shellTimeoutMs ?? Infinity,
+	});
 	return Broker.start({
 		ports: {clock, random, store: new LevelStoreDir(rankStatedir(info, rank)), transport, host},
 		instance: info.instance,

@@ -3,9 +3,12 @@
  * daemon up, unless another broker is at it. Invariant: at most one process at a time starts a daemon (a lock that the
  * kernel releases), and at most one daemon lives (another one); so N brokers make one.
  */
+import {sendSignal} from '../../exec/real/proc.ts';
+import {Silence} from '../../exec/silence.ts';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {
 	daemonLockName,
+	daemonPidPath,
 	daemonSocketPath,
 	starterLockName,
 	type FromDaemon,
@@ -16,7 +19,7 @@ import {readStartRecord} from './instance-scan.ts';
 import {lockHolder, takeLock} from './kernel-lock.ts';
 import {connectLines, type LineConnection} from './line-connection.ts';
 import {pause, settlesWithin} from './pause.ts';
-import {ownName} from './pid-file.ts';
+import {isNamedAlive, ownName, readPidFile, type ProcessName} from './pid-file.ts';
 import {spawnDaemon} from './spawn-daemon.ts';
 
 export interface SuperviseOptions {
@@ -26,6 +29,8 @@ export interface SuperviseOptions {
 	readonly rank: number | null;
 	/** A line for people. */
 	readonly log: (text: string) => void;
+	/** A daemon that says nothing for so long is killed, and so replaced. @default 30000 */
+	readonly silenceMsMax?: number;
 }
 
 export interface DaemonSupervision extends DaemonContact {
@@ -49,6 +54,12 @@ const RETRY_MS_MIN = 10;
 const RETRY_MS_MAX = 2000;
 const SHUTDOWN_TOLD_MS = 1000;
 const EXITING_TOLD_MS = 100;
+const SILENCE_MS_MAX = 30_000;
+/** So often in that time it is asked for a sign of life. */
+const TICKS = 10;
+/** After so many ticks without one it is noted who is silent: only that process may be killed for it. */
+const SUSPICION_TICKS = 3;
+const SIGKILL = 9;
 
 class Supervision implements DaemonSupervision {
 	readonly #options: SuperviseOptions;
@@ -59,9 +70,18 @@ class Supervision implements DaemonSupervision {
 	#lastFailure = '';
 	/** Resolves at the next welcome. */
 	#welcomed: (() => void)[] = [];
+	readonly #silenceMsMax: number;
+	readonly #silence: Silence;
+	readonly #ticker: NodeJS.Timeout;
+	/** Who has been silent for a while. */
+	#suspect: ProcessName | null = null;
 
 	constructor(options: SuperviseOptions) {
 		this.#options = options;
+		this.#silenceMsMax = options.silenceMsMax ?? SILENCE_MS_MAX;
+		const tickMs = this.#silenceMsMax / TICKS;
+		this.#silence = new Silence(tickMs, performance.now());
+		this.#ticker = setInterval(() => void this.#tick(), tickMs).unref();
 		void this.#watch();
 	}
 
@@ -80,6 +100,7 @@ class Supervision implements DaemonSupervision {
 
 	close(): void {
 		this.#isClosed = true;
+		clearInterval(this.#ticker);
 		this.#connection?.close();
 	}
 
@@ -89,6 +110,29 @@ class Supervision implements DaemonSupervision {
 		const heard = this.#nextWelcome();
 		this.#connection.send(message);
 		await settlesWithin(heard, timeoutMs);
+	}
+
+	/** Asks for a sign of life, and ends a daemon that gives none: stopped or wedged, it keeps its lock, and nobody restarts brokers. */
+	async #tick(): Promise<void> {
+		const silence = this.#silence;
+		silence.tick(performance.now());
+		if (this.#isClosed || this.#isStopping) return;
+		this.#connection?.send({type: 'status'} satisfies ToDaemon);
+		if (silence.silentMs < (this.#silenceMsMax * SUSPICION_TICKS) / TICKS) return;
+		this.#suspect ??= await readPidFile(daemonPidPath(this.#options.rundir));
+		if (silence.silentMs < this.#silenceMsMax || this.#suspect === null) return;
+		const {pid} = this.#suspect;
+		if (isNamedAlive(this.#suspect) && sendSignal(pid, SIGKILL)) {
+			const seconds = Math.round(silence.silentMs / 1000);
+			this.#options.log(`the daemon (pid ${pid}) gave no sign of life for ${seconds} s: it is killed`);
+		}
+		this.#heard();
+	}
+
+	/** The daemon has said something, or there is none. */
+	#heard(): void {
+		this.#silence.heard();
+		this.#suspect = null;
 	}
 
 	#nextWelcome(): Promise<void> {
@@ -103,6 +147,7 @@ class Supervision implements DaemonSupervision {
 				failures = 0;
 				this.#lastFailure = '';
 				await ended;
+				this.#heard();
 			} catch (error) {
 				failures += 1;
 				this.#report(asSystemError(error).toString());
@@ -147,6 +192,7 @@ class Supervision implements DaemonSupervision {
 	}
 
 	#receive(message: FromDaemon): void {
+		this.#heard();
 		// A daemon that ends after a shutdown says so to all, and is not brought back.
 		if (message.type === 'status' && message.isStopping) this.#isStopping = true;
 		this.#pid = message.pid;
@@ -156,6 +202,7 @@ class Supervision implements DaemonSupervision {
 	}
 
 	async #bringUp(path: string): Promise<LineConnection> {
+		this.#heard();
 		const {instance, rundir} = this.#options;
 		const starter = await takeLock(starterLockName(instance));
 		if (starter === null) throw new SystemError('EBUSY', 'another broker is starting one');

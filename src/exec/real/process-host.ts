@@ -12,6 +12,7 @@ import {
 	type Inventory,
 	type InventoryEntry,
 	type LaunchSpec,
+	type NoticeSeverity,
 	type OutputChunk,
 	type OutputStream,
 	type PartKey,
@@ -32,6 +33,8 @@ export interface RealProcessHostOptions extends RankSite {
 	readonly log: (text: string) => void;
 	/** How long the shell may take to answer. @default 30000 */
 	readonly requestTimeoutMs?: number;
+	/** A shell that gives no sign of life for so long is killed and replaced; Infinity: none is. @default 30000 */
+	readonly shellTimeoutMs?: number;
 }
 
 interface Request {
@@ -52,6 +55,9 @@ interface PendingLaunch {
 
 const REQUEST_TIMEOUT_MS = 30_000;
 const STOP_TIMEOUT_MS = 5000;
+const SHELL_TIMEOUT_MS = 30_000;
+/** What is sent under it wants an answer, and no particular one. */
+const PROBE_REQUEST = 0;
 /** A launch that could be handed to no shell for so long fails. */
 const LAUNCH_TIMEOUT_MS = 30_000;
 const SIGNUM_MAX = 64;
@@ -62,6 +68,7 @@ const NO_PART: PartKey = {id: 0n, attempt: 0};
 export class RealProcessHost implements ProcessHost {
 	onReport: (report: PartReport) => void = () => undefined;
 	onReset: () => void = () => undefined;
+	onNotice: (severity: NoticeSeverity, text: string) => void = (_, text) => this.#options.log(text);
 	readonly #options: RealProcessHostOptions;
 	readonly #site: RankSite;
 	readonly #client: ShellClient;
@@ -98,6 +105,9 @@ export class RealProcessHost implements ProcessHost {
 			onDown: () => this.#down(),
 			isNeeded: () => this.#isNeeded(),
 			onFailure: error => this.#failed(error),
+			silenceMsMax: options.shellTimeoutMs ?? SHELL_TIMEOUT_MS,
+			probe: () => this.#client.send({type: 'signal', request: PROBE_REQUEST, key: NO_PART, signum: 0}),
+			warn: text => this.onNotice('err', text),
 		});
 	}
 
@@ -190,7 +200,16 @@ export class RealProcessHost implements ProcessHost {
 			launcherPid: this.#launcherPid,
 			jobCgroup: rankCgroup(this.#site),
 			tracking: 'cgroup2',
+			fault: this.#fault(),
 		};
+	}
+
+	#fault(): NonNullable<HostAttributes['fault']> | null {
+		const {silentMs} = this.#client;
+		if (silentMs === null) return null;
+		const limitMs = this.#options.shellTimeoutMs ?? SHELL_TIMEOUT_MS;
+		const outlook = limitMs === Infinity ? '' : `; it is replaced after ${limitMs / 1000} s`;
+		return {ageMs: silentMs, text: `${this.#client.describe()} gives no sign of life${outlook}`};
 	}
 
 	async close({stop}: {readonly stop: boolean}): Promise<void> {
@@ -258,6 +277,10 @@ export class RealProcessHost implements ProcessHost {
 			case 'report':
 				return this.#report(message.report);
 			case 'launcher':
+				if (message.pid === null) {
+					const who = `the launcher (pid ${this.#launcherPid})`;
+					this.onNotice('warning', `${who} has ended: the job shell starts another one`);
+				}
 				this.#launcherPid = message.pid;
 				return;
 			case 'part':
@@ -349,7 +372,7 @@ export class RealProcessHost implements ProcessHost {
 
 	#down(): void {
 		const pid = this.#shellPid;
-		this.#options.log(`contact with the job shell (pid ${pid}) was lost`);
+		this.onNotice('warning', `contact with the job shell (pid ${pid}) was lost`);
 		this.#shellPid = null;
 		this.#launcherPid = null;
 		for (const [number, request] of this.#requests) {

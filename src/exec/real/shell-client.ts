@@ -21,6 +21,7 @@ import {
 	type ShellMessage,
 } from '../shell-protocol.ts';
 import {installedFile, programCommand} from '../../ports/real/installation.ts';
+import {ShellWatch} from './shell-watch.ts';
 
 export interface ShellClientOptions {
 	readonly site: RankSite;
@@ -35,6 +36,12 @@ export interface ShellClientOptions {
 	readonly isNeeded: () => boolean;
 	/** An attempt has failed, the next one will follow. */
 	readonly onFailure: (error: SystemError) => void;
+	/** Silence after which a shell is killed, and replaced; Infinity: never. */
+	readonly silenceMsMax: number;
+	/** Asks the shell, which is connected, for anything. */
+	readonly probe: () => void;
+	/** A line for an admin. */
+	readonly warn: (text: string) => void;
 }
 
 const DETACH_PATH = installedFile('libexec/coppice-detach');
@@ -57,9 +64,17 @@ export class ShellClient {
 	#child: ChildProcess | null = null;
 	#childSinceMs = 0;
 	#pending = '';
+	readonly #watch: ShellWatch;
 
 	constructor(options: ShellClientOptions) {
 		this.#options = options;
+		const {site, clock, silenceMsMax, probe, warn} = options;
+		this.#watch = new ShellWatch({site, clock, timeoutMs: silenceMsMax, probe, warn});
+	}
+
+	/** How long the shell, which is there, has said nothing, if that is worth telling; else null. */
+	get silentMs(): number | null {
+		return this.#watch.silentMs;
 	}
 
 	get isUp(): boolean {
@@ -98,6 +113,7 @@ export class ShellClient {
 		if (this.#isClosed) return;
 		this.#flush();
 		this.#isClosed = true;
+		this.#watch.end();
 		this.#timer?.cancel();
 		this.#helloTimer?.cancel();
 		this.#socket?.end();
@@ -115,6 +131,7 @@ export class ShellClient {
 		if (this.#isClosed) return;
 		if (!this.#options.isNeeded()) {
 			this.#isDialing = false;
+			this.#watch.end();
 			return;
 		}
 		const socket = connect(socketPath(this.#options.site));
@@ -130,6 +147,7 @@ export class ShellClient {
 			socket.destroy();
 		});
 		socket.on('connect', () => {
+			this.#watch.begin();
 			const {instance, rank} = this.#options.site;
 			socket.write(
 				encodeMessage({
@@ -142,6 +160,7 @@ export class ShellClient {
 			);
 		});
 		socket.on('data', (text: string) => {
+			this.#watch.heard();
 			try {
 				for (const line of lines.push(text)) this.#take(decodeShellMessage(line), socket);
 			} catch (error) {
@@ -183,6 +202,7 @@ export class ShellClient {
 			this.#options.onDown();
 		} else if (failure !== undefined) this.#options.onFailure(failure);
 		const isAbsent = failure?.code === 'ENOENT' || failure?.code === 'ECONNREFUSED';
+		if (isAbsent) this.#watch.end();
 		if (isAbsent && this.#child === null && this.#options.isNeeded()) this.#startShell();
 		this.#timer = this.#options.clock.setTimer(this.#delayMs(), () => this.#dial());
 	}

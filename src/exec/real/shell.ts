@@ -48,6 +48,8 @@ export interface JobShellOptions {
 /** How often parts are looked at that no shim will announce, and every how many rounds all others. */
 const POLL_MS = 200;
 const POLL_ROUNDS_ALL = 5;
+/** A round that comes later than this counts as if it did not: what happened meanwhile waits to be read. */
+const POLL_MS_LATE = 1000;
 /** Without any unfinished part and without a broker the shell stays this long. */
 const IDLE_MS_MAX = 30_000;
 const LAUNCHER_RESTART_MS = 50;
@@ -67,7 +69,10 @@ export class JobShell {
 	#launcher: Launcher | null = null;
 	#launcherTimer: Timer | null = null;
 	#launcherRestartMs = LAUNCHER_RESTART_MS;
-	/** The last start of any task, by the monotonic clock. */
+	/** Time in which this shell ran: what the launcher's work is judged by, so that a shell that was stopped blames nobody. */
+	#awakeMs = 0;
+	#lastPollMs: number | null = null;
+	/** The last start of any task, in `#awakeMs`. */
 	#progressMs = 0;
 	/** Since when tasks wait for a launcher, or null: none does. */
 	#waitingSinceMs: number | null = null;
@@ -319,7 +324,7 @@ export class JobShell {
 			},
 		});
 		this.#launcher = launcher;
-		this.#launcherSinceMs = clock.monotonicMs();
+		this.#launcherSinceMs = this.#awakeMs;
 		this.#server.send({type: 'launcher', pid: launcher.pid});
 	}
 
@@ -341,7 +346,7 @@ export class JobShell {
 	#take(events: readonly ShimEvent[]): void {
 		for (const event of events) {
 			if (event.verb === 'start') {
-				this.#progressMs = this.#options.clock.monotonicMs();
+				this.#progressMs = this.#awakeMs;
 				this.#launcherRestartMs = LAUNCHER_RESTART_MS;
 			}
 			const part = this.#parts.get(partName(event.key));
@@ -352,6 +357,9 @@ export class JobShell {
 	#poll(): void {
 		const {clock} = this.#options;
 		this.#round++;
+		const nowMs = clock.monotonicMs();
+		this.#awakeMs += Math.min(nowMs - (this.#lastPollMs ?? nowMs), POLL_MS_LATE);
+		this.#lastPollMs = nowMs;
 		let index = 0;
 		let isWaiting = false;
 		for (const part of this.#parts.values()) {
@@ -368,7 +376,7 @@ export class JobShell {
 
 	/** Replaces a launcher that starts nothing while tasks wait for it; in the end the parts fail. */
 	#judgeLauncher(isWaiting: boolean): void {
-		const nowMs = this.#options.clock.monotonicMs();
+		const nowMs = this.#awakeMs;
 		if (!isWaiting) {
 			this.#waitingSinceMs = null;
 			return;

@@ -114,7 +114,12 @@ export class HealthOfRank {
 	#probeShell(): Promise<readonly Problem[]> {
 		const {core, host} = this.#options;
 		const startMs = core.clock.monotonicMs();
-		const {shellPid} = host.attributes();
+		const {shellPid, fault} = host.attributes();
+		if (fault != null) {
+			return Promise.resolve([
+				{service: 'job-exec', topic: 'shell', age: fault.ageMs / 1000, text: fault.text},
+			]);
+		}
 		if (shellPid === null || core.refusal !== null) return Promise.resolve([]);
 		return new Promise(resolve => {
 			const timer = core.clock.setTimer(SHELL_PROBE_MS, () => {

@@ -8,13 +8,12 @@ import {execFileSync, spawn} from 'node:child_process';
 import {existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
 import test from 'ava';
-import type {LaunchSpec, PartReport} from '../../../src/ports/process-host.ts';
+import type {LaunchSpec} from '../../../src/ports/process-host.ts';
 import {rankCgroup} from '../../../src/exec/part-paths.ts';
 import {isPopulated, makePartCgroup, pidsIn} from '../../../src/exec/real/cgroup.ts';
 import {decodePart, encodePart} from '../../../src/exec/launch-record.ts';
 import {readClaim} from '../../../src/exec/real/part-dir.ts';
 import {isAlive} from '../../../src/exec/real/proc.ts';
-import {RealProcessHost} from '../../../src/exec/real/process-host.ts';
 import {
 	exitOf,
 	live,
@@ -26,7 +25,7 @@ import {
 	untilStarted,
 	type Life,
 } from '../process-host-contract.ts';
-import {createRealSite, random, type RealSite} from './real-site.ts';
+import {createRealSite, type RealSite} from './real-site.ts';
 
 const TERM = 15;
 
@@ -353,33 +352,6 @@ test('a part that was launched but not started waits for the launch to be repeat
 	writeFileSync(`${site.dir}/go`, 'go\n');
 	t.like((await untilExited(site, after, spec)).at(-1), {tasks: [{waitStatus: 0}]});
 	t.deepEqual(ledger(site, 16n), ['0']);
-});
-
-test('a shell that hangs is named, and what was asked meanwhile is done when it goes on', async t => {
-	const site = createRealSite(t);
-	const life = await live(site);
-	const spec = specOf(18n, 'sleep 60');
-	life.host.launch(spec);
-	await untilStarted(site, life, spec);
-	await life.host.close({stop: false});
-	const pid = site.shellPid()!;
-	const impatient = new RealProcessHost({
-		...site.site,
-		clock: site.clock,
-		random,
-		log: () => undefined,
-		requestTimeoutMs: 3000,
-	});
-	t.teardown(async () => impatient.close({stop: false}));
-	await impatient.inventory();
-	process.kill(pid, 'SIGSTOP');
-	const ends: PartReport[] = [];
-	impatient.onReport = report => ends.push(report);
-	const error = await t.throwsAsync(impatient.inventory(), {code: 'ETIMEDOUT'});
-	t.regex(error.message, new RegExp(`^inventory: the job shell \\(pid ${pid}\\) did not answer within 3 s`));
-	impatient.terminate(spec, TERM);
-	process.kill(pid, 'SIGCONT');
-	await site.until('exited', () => ends.some(report => report.kind === 'exited'));
 });
 
 test('a shell that is told to stop ends with its launcher once no part runs, and leaves what was not forgotten', async t => {
