@@ -6,8 +6,8 @@
  * `NAME.cjs` is a small loader; the program is `NAME.code.js`, with its source map. The cache is accepted by the very V8 that
  * made it only; another one compiles as it always does.
  */
-import {execFileSync} from 'node:child_process';
-import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
+import {spawnSync} from 'node:child_process';
+import {existsSync, mkdirSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -20,7 +20,13 @@ const PROGRAMS = {
 	coppice: 'dist/bin/coppice-main.js',
 };
 
-/** Finds its parts beside itself; with `--make-cache` it compiles, and runs nothing. */
+/** A command that is typical, and fails for want of a broker. Processes that serve for long are not worth it. */
+const SAMPLES = {coppice: [`--uri=local://${OUT}/none`, 'run', '--reconnect-timeout=0.01', 'true']};
+
+/**
+ * Finds its parts beside itself. With `--make-cache` it only compiles; with arguments after that it runs with them, so that the cache
+ * has what was compiled on the way, too.
+ */
 const loader = name => `'use strict';
 const {readFileSync, writeFileSync} = require('node:fs');
 const {Script} = require('node:vm');
@@ -31,9 +37,33 @@ try {
 } catch {}
 const source = '(function (exports, require, module, __filename, __dirname) {' + readFileSync(path, 'latin1') + '\\n})';
 const script = new Script(source, {filename: path, cachedData});
-if (process.argv[2] === '--make-cache') writeFileSync(__dirname + '/${name}.cache', script.createCachedData());
-else script.runInThisContext()(exports, require, module, path, __dirname);
+const makesCache = process.argv[2] === '--make-cache';
+const writeCache = () => writeFileSync(__dirname + '/${name}.cache', script.createCachedData());
+if (makesCache && process.argv.splice(2, 1) && process.argv.length > 2) process.once('exit', writeCache);
+else if (makesCache) writeCache();
+if (!makesCache || process.argv.length > 2) script.runInThisContext()(exports, require, module, path, __dirname);
 `;
+
+/**
+ * yargs measures text with string-width, which compiles regular expressions for every emoji as it loads: a fifth of what a short command
+ * costs. Here it is loaded for the first text that is not plain ASCII.
+ */
+const lazyStringWidth = {
+	name: 'lazy-string-width',
+	setup(build) {
+		const own = 'lazy-string-width';
+		build.onResolve({filter: /^string-width$/}, async ({resolveDir, kind, pluginData}) => {
+			if (pluginData === own) return undefined;
+			const {path, errors} = await build.resolve('string-width', {resolveDir, kind, pluginData: own});
+			return errors.length > 0 ? {errors} : {path, namespace: own};
+		});
+		build.onLoad({filter: /.*/, namespace: own}, ({path}) => ({
+			contents: `export default (text, options) =>
+				typeof text === 'string' && /^[ -~]*$/.test(text) ? text.length : require(${JSON.stringify(path)}).default(text, options);`,
+			resolveDir: ROOT,
+		}));
+	},
+};
 
 rmSync(OUT, {recursive: true, force: true});
 const esbuild = await import('esbuild').catch(error => {
@@ -61,10 +91,13 @@ if (esbuild === null) {
 			external: ['classic-level', '@peculiar/x509'],
 			supported: {'dynamic-import': false}, // A script has no way to import; require does as well.
 			define: {COPPICE_BUNDLE: 'true', 'import.meta.url': '__url'},
+			plugins: [lazyStringWidth],
 			banner: {js: "const __url = require('node:url').pathToFileURL(__filename).href;"},
 		});
 		writeFileSync(join(OUT, `${name}.cjs`), loader(name));
-		execFileSync(process.execPath, [join(OUT, `${name}.cjs`), '--make-cache']);
+		const args = [join(OUT, `${name}.cjs`), '--make-cache', ...(SAMPLES[name] ?? [])];
+		spawnSync(process.execPath, args, {timeout: 30_000});
+		if (!existsSync(join(OUT, `${name}.cache`))) throw new Error(`no cache was made: node ${args.join(' ')}`);
 	}
 	writeFileSync(join(OUT, 'stamp'), '');
 }

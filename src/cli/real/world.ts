@@ -1,7 +1,5 @@
 /** The world of a real process: files, terminal, signals, users. */
-import {readFileSync} from 'node:fs';
-import {lstat, readFile, writeFile} from 'node:fs/promises';
-import {createInterface} from 'node:readline';
+import {promises, readFileSync} from 'node:fs';
 import {installedVersion} from '../../ports/real/installation.ts';
 import {SystemRandom} from '../../ports/real/system-random.ts';
 import {SystemClock} from '../../ports/real/system-clock.ts';
@@ -51,7 +49,7 @@ function workingDirectory(): string {
 
 async function readText(path: string): Promise<string> {
 	try {
-		return await readFile(path, 'utf8');
+		return await promises.readFile(path, 'utf8');
 	} catch (error) {
 		throw asSystemError(error, 'EIO', path);
 	}
@@ -59,7 +57,7 @@ async function readText(path: string): Promise<string> {
 
 const writeChunk: World['writeFile'] = async (path, chunk, {append = false} = {}) => {
 	try {
-		await writeFile(path, chunk, {flag: append ? 'a' : 'w'});
+		await promises.writeFile(path, chunk, {flag: append ? 'a' : 'w'});
 	} catch (error) {
 		throw asSystemError(error, 'EIO', path);
 	}
@@ -72,6 +70,7 @@ async function readInput(): Promise<string> {
 }
 
 async function* readLines(prompt: string): AsyncGenerator<string> {
+	const {createInterface} = process.getBuiltinModule('node:readline'); // Loaded late: no other command needs it.
 	const isTerminal = process.stdin.isTTY === true;
 	const input = createInterface({input: process.stdin, output: process.stdout, terminal: isTerminal, prompt});
 	if (isTerminal) input.prompt();
@@ -83,7 +82,7 @@ async function* readLines(prompt: string): AsyncGenerator<string> {
 
 async function exists(path: string): Promise<boolean> {
 	try {
-		await lstat(path);
+		await promises.lstat(path);
 		return true;
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
@@ -94,7 +93,7 @@ async function exists(path: string): Promise<boolean> {
 /** Field 22 of /proc/PID/stat (proc(5)); the name in field 2 may hold anything, so what follows its last bracket counts. */
 async function processStart(pid: number): Promise<string | null> {
 	try {
-		const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+		const stat = await promises.readFile(`/proc/${pid}/stat`, 'utf8');
 		const [state, ...fields] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 		return state === 'Z' || state === 'X' ? null : fields[18]!;
 	} catch {

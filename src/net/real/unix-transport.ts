@@ -2,8 +2,7 @@
  * The transport port over unix sockets. A socket file is taken over only from a listener that is provably gone, by one
  * process at a time; the directory around it must be closed to other users, since whoever connects is the owner.
  */
-import {createHash} from 'node:crypto';
-import {lstat, stat, unlink} from 'node:fs/promises';
+import {promises} from 'node:fs';
 import {connect, createServer, type Server, type Socket} from 'node:net';
 import {dirname} from 'node:path';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
@@ -49,7 +48,7 @@ async function checkDirectory(path: string): Promise<void> {
 	const directory = dirname(path);
 	let mode: number;
 	try {
-		mode = (await stat(directory)).mode & 0o777;
+		mode = (await promises.stat(directory)).mode & 0o777;
 	} catch (error) {
 		throw asSystemError(error, 'EIO', `directory of the socket ${path}`);
 	}
@@ -67,6 +66,7 @@ async function checkDirectory(path: string): Promise<void> {
  */
 async function takeOver(server: Server, path: string): Promise<void> {
 	const lock = createServer();
+	const {createHash} = process.getBuiltinModule('node:crypto'); // Listeners need it, and short commands are none.
 	const name = createHash('sha256').update(path).digest('hex').slice(0, 32);
 	try {
 		await bind(lock, `\0coppice-listen-${name}`);
@@ -86,14 +86,14 @@ async function takeOver(server: Server, path: string): Promise<void> {
 
 /** @throws {SystemError} EADDRINUSE when somebody serves it, EEXIST when it is no socket. */
 async function removeDeadSocket(path: string): Promise<void> {
-	if (!(await lstat(path)).isSocket())
+	if (!(await promises.lstat(path)).isSocket())
 		throw new SystemError('EEXIST', `${path} is in the way: it is not a socket`);
 	try {
 		(await dial(path, PROBE_MS)).destroy();
 	} catch (error) {
 		const {code} = asSystemError(error);
 		if (code === 'ECONNREFUSED' || code === 'ENOENT') {
-			await unlink(path).catch((cause: NodeJS.ErrnoException) => {
+			await promises.unlink(path).catch((cause: NodeJS.ErrnoException) => {
 				if (cause.code !== 'ENOENT') throw cause;
 			});
 			return;

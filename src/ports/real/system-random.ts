@@ -1,5 +1,4 @@
-/** Randomness of the operating system. */
-import {randomBytes, randomUUID} from 'node:crypto';
+/** Randomness of the operating system. It is loaded with its first use, for that costs more than many a command. */
 import type {Random} from '../random.ts';
 
 export class SystemRandom implements Random {
@@ -8,10 +7,12 @@ export class SystemRandom implements Random {
 	}
 
 	bytes(length: number): Uint8Array {
-		return randomBytes(length);
+		return crypto().randomBytes(length);
 	}
 
 	uuid(): string {
-		return randomUUID();
+		return crypto().randomUUID();
 	}
 }
+
+const crypto = () => process.getBuiltinModule('node:crypto');
