@@ -36,6 +36,8 @@ export interface BrokerOptions {
 	/** Default: nothing is excluded, and there is one queue. */
 	readonly scheduling?: SchedulingPolicy;
 	readonly killTimeoutMs: number;
+	/** `exec.output-limit`; null, or absent: the default. */
+	readonly outputBytesMax?: number | null;
 	/** `exec.lease`; null, or absent: none. */
 	readonly leaseMs?: number | null;
 	readonly snapshotFacts: number;

@@ -152,8 +152,14 @@ export class Broker {
 				router.route(request, origin, local => this.#fromSelf(origin).receive(local)),
 		});
 		this.#clients = new Clients({server: this.#server, router, owner});
-		const {localUri: uri, killTimeoutMs, leaseMs = null} = options;
-		const settings = {rank, uri, killTimeoutMs, leaseMs: leaseMs ?? Infinity};
+		const {localUri: uri, killTimeoutMs, leaseMs = null, outputBytesMax} = options;
+		const settings = {
+			rank,
+			uri,
+			killTimeoutMs,
+			leaseMs: leaseMs ?? Infinity,
+			...(outputBytesMax == null ? {} : {outputBytesMax}),
+		};
 		const parts = {core, peers: this.#peers, registry: this.#registry};
 		this.#root =
 			rank === ROOT

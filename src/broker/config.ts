@@ -72,7 +72,7 @@ export interface BrokerConfig {
 		/** Program and arguments that run before and after a job on each of its nodes. */
 		readonly prolog: readonly string[] | null;
 		readonly epilog: readonly string[] | null;
-		/** Bytes kept of a job's stream; null: all. */
+		/** Bytes kept of a task's stream, if the job does not say (`-o output.limit`); null: 1 GiB. */
 		readonly outputBytesMax: number | null;
 		/** A job shell that gives no sign of life for so long is replaced. Default 30 s; null: never. */
 		readonly shellTimeoutMs: number | null;

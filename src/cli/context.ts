@@ -22,6 +22,8 @@ export interface World {
 	readonly env: Readonly<Record<string, string | undefined>>;
 	readonly cwd: string;
 	readonly userid: number;
+	/** The file mode creation mask. */
+	readonly umask: number;
 	readonly version: string;
 	readonly clock: Clock;
 	readonly random: Random;
@@ -32,6 +34,8 @@ export interface World {
 	readFile(path: string): Promise<string>;
 	/** Writes a file, emptied first unless `append`; rejects with a `SystemError` that names it. */
 	writeFile(path: string, chunk: string | Uint8Array, options?: {readonly append?: boolean}): Promise<void>;
+	/** The soft resource limits of the user's shell, by name (`src/formats/rlimit.ts`); none where they can't be read. */
+	resourceLimits(): Promise<Readonly<Record<string, number>>>;
 	/** All of standard input. */
 	readInput(): Promise<string>;
 	/** Lines that a person types, with a prompt and a history; ends at end of file. */

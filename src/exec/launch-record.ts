@@ -5,7 +5,8 @@
  */
 
 import {SystemError} from '../formats/errno.ts';
-import type {LaunchSpec} from '../ports/process-host.ts';
+import {RLIMITS} from '../formats/rlimit.ts';
+import type {LaunchSpec, OutputFiles} from '../ports/process-host.ts';
 
 /** What is stored beside the spec. */
 export interface StoredSpec extends LaunchSpec {
@@ -13,26 +14,6 @@ export interface StoredSpec extends LaunchSpec {
 	readonly bootId: string;
 	readonly cgroup: string;
 }
-
-/** setrlimit(2) of Linux: the numbers are the same on all machines that the launcher knows. */
-const RLIMITS: Readonly<Record<string, number>> = {
-	cpu: 0,
-	fsize: 1,
-	data: 2,
-	stack: 3,
-	core: 4,
-	rss: 5,
-	nproc: 6,
-	nofile: 7,
-	memlock: 8,
-	as: 9,
-	locks: 10,
-	sigpending: 11,
-	msgqueue: 12,
-	nice: 13,
-	rtprio: 14,
-	rttime: 15,
-};
 
 const SPEC_VERSION = 2;
 const LAUNCH_VERSION = 'coppice-launch-3';
@@ -97,7 +78,14 @@ export function faultOf(spec: LaunchSpec): string | undefined {
 	if (spec.tasks.length === 0) return 'there are no tasks';
 	if (!spec.tasks.every((task, index) => Number.isInteger(task) && task > (spec.tasks[index - 1] ?? -1)))
 		return 'the tasks are not ascending';
-	const texts = [...spec.argv, ...Object.entries(spec.env).flat(), spec.cwd, spec.stdout, spec.stderr];
+	const texts = [
+		...spec.argv,
+		...Object.entries(spec.env).flat(),
+		spec.cwd,
+		spec.stdout,
+		spec.stderr,
+		spec.node,
+	];
 	if (texts.some(text => text?.includes('\0') === true)) return 'a string contains a NUL byte';
 	if (Object.keys(spec.env).some(name => name === '' || name.includes('=')))
 		return 'a name in the environment is empty or contains =';
@@ -105,6 +93,8 @@ export function faultOf(spec: LaunchSpec): string | undefined {
 		if (RLIMITS[name] === undefined) return `there is no resource limit ${name}`;
 		if (!Number.isSafeInteger(value) || value < -1) return `the resource limit ${name} can't be ${value}`;
 	}
+	if (spec.umask !== undefined && !(Number.isInteger(spec.umask) && spec.umask >= 0 && spec.umask <= 0o777))
+		return `the umask can't be ${spec.umask}`;
 	if (!spec.cwd.startsWith('/')) return `the working directory ${spec.cwd} is not absolute`;
 	for (const path of [spec.stdout, spec.stderr]) {
 		if (path !== null && !path.startsWith('/')) return `the output path ${path} is not absolute`;
@@ -123,6 +113,14 @@ export function encodeLaunch(spec: StoredSpec): string {
 	return `${[LAUNCH_VERSION, ...lists, 'end'].join('\0')}\0`;
 }
 
+/** One letter each for stdout and stderr: as it comes, whole lines, labeled lines. */
+function linesOf(files: OutputFiles | undefined): string {
+	const letters = {lines: 'n', labels: 'l'};
+	const of = (mode: OutputFiles['stdout']) => (mode === undefined ? '0' : letters[mode]);
+	const both = `${of(files?.stdout)}${of(files?.stderr)}`;
+	return both === '00' ? '' : both;
+}
+
 /** What the shim reads by name, as `name=value`; what it does without is left out. */
 function launchOptions(spec: StoredSpec): string[] {
 	const rlimits = Object.entries(spec.rlimits ?? {}).map(([name, value]) => `${RLIMITS[name]}:${value}`);
@@ -134,6 +132,11 @@ function launchOptions(spec: StoredSpec): string[] {
 		stderr: spec.stderr ?? '',
 		truncate: spec.tasks[0] === 0 ? '1' : '',
 		rlimits: rlimits.join(' '),
+		umask: spec.umask === undefined ? '' : spec.umask.toString(8),
+		node: spec.node ?? '',
+		limit: spec.outputBytesMax === undefined ? '' : String(spec.outputBytesMax),
+		append: spec.files?.appends === true ? '1' : '',
+		lines: linesOf(spec.files),
 	};
 	return Object.entries(options)
 		.filter(([, value]) => value !== '')

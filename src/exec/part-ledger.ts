@@ -131,6 +131,9 @@ export class PartLedger {
 		if (entry.phase === 'ended' || this.isExited) return;
 		entry.phase = 'ended';
 		entry.end = end;
+		// There was no process: its shim could not even give it a place to write to.
+		const isFailure = entry.process === null && end.error !== undefined;
+		if (isFailure) this.noteFailure(`task ${end.task} could not be started: ${end.error}`, end.endMs);
 		this.#reportStarted();
 		this.#note('shell.task-exit', end.endMs, {
 			localid: this.#spec.tasks.indexOf(end.task),

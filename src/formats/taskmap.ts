@@ -53,13 +53,13 @@ export function blockTaskmap(tasksPerNode: readonly number[]): Taskmap {
 	return compress(runs.filter(({ppn}) => ppn > 0));
 }
 
-/** The map that deals tasks out round by round, one to each node that still has room. */
-export function cyclicTaskmap(tasksPerNode: readonly number[]): Taskmap {
+/** The map that deals tasks out round by round, `stride` at a time to each node that still has room. */
+export function cyclicTaskmap(tasksPerNode: readonly number[], stride = 1): Taskmap {
 	const rounds = tasksPerNode.reduce((most, count) => Math.max(most, count), 0);
 	const runs: Run[] = [];
-	for (let round = 0; round < rounds; round += 1) {
+	for (let round = 0; round < rounds; round += stride) {
 		for (const [nodeid, count] of tasksPerNode.entries()) {
-			if (count > round) runs.push({nodeid, ppn: 1});
+			if (count > round) runs.push({nodeid, ppn: Math.min(stride, count - round)});
 		}
 	}
 	return compress(runs);

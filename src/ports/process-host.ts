@@ -27,9 +27,20 @@ export interface LaunchSpec extends PartKey {
 	readonly durationMs: number;
 	/** From SIGTERM (or SIGALRM at the time limit) to SIGKILL. */
 	readonly killTimeoutMs: number;
-	/** Where stdout goes: a path (made absolute, templates expanded, `{{taskid}}` left) or null: the spool. */
+	/**
+	 * Where stdout goes: a path (made absolute, templates expanded but for `{{task.id}}` and `{{task.index}}`, the task's rank
+	 * and its position in the part) or null: the spool.
+	 */
 	readonly stdout: string | null;
 	readonly stderr: string | null;
+	/** How output files are written; absent: byte by byte as it comes, into an emptied file. */
+	readonly files?: OutputFiles;
+	/** Of each stream of each task at most so many bytes are stored in its spool, and a notice; absent: all. */
+	readonly outputBytesMax?: number;
+	/** The file mode creation mask of tasks and of their output files; absent: 022. */
+	readonly umask?: number;
+	/** The name of the node, for messages. */
+	readonly node?: string;
 	/**
 	 * Soft resource limits of all tasks, by the name of setrlimit(2) in lower case without RLIMIT_ (`nofile`, `core`);
 	 * -1: unlimited. One above the hard limit becomes the hard limit. Absent ones stay as the host has them.
@@ -37,6 +48,15 @@ export interface LaunchSpec extends PartKey {
 	readonly rlimits?: Readonly<Record<string, number>>;
 	/** All that is needed to register the job again from disk alone; opaque to the host, JSON. */
 	readonly record: string;
+}
+
+/** How files of the user's are written. */
+export interface OutputFiles {
+	/** What is in them stays. */
+	readonly appends?: true;
+	/** `lines`: only whole lines, since other tasks write to the same file; `labels`: these with `TASK: ` before each. */
+	readonly stdout?: 'lines' | 'labels';
+	readonly stderr?: 'lines' | 'labels';
 }
 
 /** A task's end. */

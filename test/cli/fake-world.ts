@@ -116,6 +116,8 @@ export class FakeWorld {
 		return {
 			env: {HOME: '/home/u', ...env},
 			cwd: '/work',
+			umask: 0o022,
+			resourceLimits: async () => ({}),
 			userid: 1000,
 			version: '1.2.3',
 			clock: this.clock,

@@ -59,6 +59,7 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 		resources: resourcesOf(config, {rank, size: info.size, host: overlay.hosts[rank]!}),
 		scheduling: {exclude: Idset.parse(config.resource.exclude), queues: config.queues},
 		killTimeoutMs: config.exec.killTimeoutMs,
+		outputBytesMax: config.exec.outputBytesMax,
 		leaseMs: config.exec.leaseMs,
 		snapshotFacts: config.log.snapshotFacts,
 		retentionFacts: config.log.retentionFacts,

@@ -15,6 +15,7 @@ import {endingText, exitStatusOf, NO_ENDING, withEvent, type JobEnding} from './
 export interface AttachOptions {
 	readonly session: BrokerSession;
 	readonly id: JobId;
+	readonly isUnbuffered?: boolean;
 	readonly isLabeled: boolean;
 	/** What stands for a task in its label. Default: its rank. */
 	readonly labelOf?: (task: string) => string;
@@ -43,6 +44,7 @@ export async function attachJob(context: CliContext, options: AttachOptions): Pr
 			stdout: context.world.stdout,
 			stderr: context.world.stderr,
 			isLabeled: options.isLabeled,
+			isUnbuffered: options.isUnbuffered ?? false,
 			...(options.labelOf === undefined ? {} : {labelOf: options.labelOf}),
 			ended: ended.promise,
 			onMissing: text => context.warn(text),

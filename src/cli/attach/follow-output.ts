@@ -4,8 +4,8 @@ import type {JobId} from '../../formats/jobid.ts';
 import type {BrokerSession} from '../broker-session.ts';
 import type {Sink} from '../context.ts';
 import {textField} from '../fields.ts';
-import {lineLabeler} from './label-lines.ts';
-import {outputChunk, OutputPosition} from './output-position.ts';
+import {lineLabeler, lineMerger} from './label-lines.ts';
+import {outputChunk, OutputPosition, taskCount} from './output-position.ts';
 
 export interface FollowOutputOptions {
 	readonly session: BrokerSession;
@@ -13,6 +13,8 @@ export interface FollowOutputOptions {
 	readonly stdout: Pick<Sink, 'write'>;
 	readonly stderr: Pick<Sink, 'write'>;
 	readonly isLabeled: boolean;
+	/** Output of several tasks is passed on as it comes, not line by line. */
+	readonly isUnbuffered?: boolean;
 	/** What stands for a task in its label. Default: its rank. */
 	readonly labelOf?: (task: string) => string;
 	/** Resolves when the job has ended: output that stops before that, and before its end, is asked for again. */
@@ -48,19 +50,20 @@ function outputWriter(
 	position: OutputPosition,
 ): (event: EventlogEvent) => Promise<void> {
 	const {stdout, stderr, isLabeled, onMissing, onNotice} = options;
-	const label = lineLabeler(options.labelOf);
+	let format = isLabeled ? lineLabeler(options.labelOf) : null;
 	const redirected = new Set<string>();
 	return async event => {
 		switch (event.name) {
 			case 'header':
 				position.expect(event);
+				if (taskCount(event) > 1 && options.isUnbuffered !== true) format ??= lineMerger();
 				break;
 			case 'data': {
 				const chunk = outputChunk(event);
 				const {task, stream} = chunk;
 				const {bytes, missing, isEnd} = position.advance(chunk);
 				if (missing > 0) await onMissing(`${missing} bytes of ${stream} of task ${task} are missing`);
-				const shown = isLabeled ? label({task, stream, bytes, isEnd}) : bytes;
+				const shown = format === null ? bytes : format({task, stream, bytes, isEnd});
 				if (shown.length > 0) await (stream === 'stdout' ? stdout : stderr).write(shown);
 				break;
 			}

@@ -64,6 +64,12 @@ export class OutputPosition {
 	}
 }
 
+/** How many tasks write, by the header; 1 when it does not say. */
+export function taskCount({context}: EventlogEvent): number {
+	const count = context?.['count'];
+	return isObject(count) ? Number(count['stdout'] ?? 1) : 1;
+}
+
 /** Reads a `data` event. @throws {SystemError} EPROTO when it is malformed. */
 export function outputChunk({context}: EventlogEvent): OutputChunk {
 	const {stream, rank, data, encoding, eof, offset} = context ?? {};

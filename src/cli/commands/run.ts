@@ -29,8 +29,15 @@ export const run: CommandModule = {
 		const request = submitRequest(submission, {userid, requestId});
 		for await (const id of submitAll({session, clock: context.clock, count: 1, requestOf: () => request})) {
 			if (context.isVerbose) await context.warn(`jobid: ${jobidText(id, context.env)}`);
-			const {isLabeled} = submission.options;
-			return attachJob(context, {session, id, isLabeled, showsEvents: false, isReadOnly: false});
+			const {isLabeled, isUnbuffered} = submission.options;
+			return attachJob(context, {
+				session,
+				id,
+				isLabeled,
+				isUnbuffered,
+				showsEvents: false,
+				isReadOnly: false,
+			});
 		}
 		throw new Error('one request was sent, and no id came');
 	},

@@ -3,6 +3,7 @@ import {promises, readFileSync} from 'node:fs';
 import {installedVersion} from '../../ports/real/installation.ts';
 import {SystemRandom} from '../../ports/real/system-random.ts';
 import {SystemClock} from '../../ports/real/system-clock.ts';
+import {parseProcLimits} from '../../formats/rlimit.ts';
 import {asSystemError} from '../../formats/errno.ts';
 import {UnixTransport} from '../../net/real/unix-transport.ts';
 import type {World} from '../context.ts';
@@ -13,6 +14,9 @@ export function realWorld(evaluate: World['evaluate']): World {
 		env: process.env,
 		cwd: workingDirectory(),
 		userid: process.getuid!(),
+		get umask() {
+			return process.umask();
+		},
 		get version() {
 			return installedVersion();
 		},
@@ -23,6 +27,7 @@ export function realWorld(evaluate: World['evaluate']): World {
 		stderr: new ProcessSink(process.stderr),
 		readFile: path => readText(path),
 		writeFile: writeChunk,
+		resourceLimits,
 		readInput,
 		readLines,
 		evaluate,
@@ -62,6 +67,17 @@ const writeChunk: World['writeFile'] = async (path, chunk, {append = false} = {}
 		throw asSystemError(error, 'EIO', path);
 	}
 };
+
+/** Node raises its own limit of open files to the hard one at its start: that of its parent is what the user has. */
+async function resourceLimits(): Promise<Readonly<Record<string, number>>> {
+	try {
+		const own = parseProcLimits(await readFile('/proc/self/limits', 'utf8'));
+		const {nofile} = parseProcLimits(await readFile(`/proc/${process.ppid}/limits`, 'utf8').catch(() => ''));
+		return nofile === undefined ? own : {...own, nofile};
+	} catch {
+		return {}; // Then the job has those of its node.
+	}
+}
 
 async function readInput(): Promise<string> {
 	const chunks: Buffer[] = [];

@@ -5,6 +5,7 @@
  */
 import {SystemError} from '../../formats/errno.ts';
 import {UsageError} from '../command-error.ts';
+import {globSource} from './glob.ts';
 
 export type Environment = Readonly<Record<string, string>>;
 
@@ -21,6 +22,10 @@ const INSTANCE_VARIABLES = new Set([
 	'COPPICE_JOB_NNODES',
 	'COPPICE_JOB_ATTEMPT',
 	'COPPICE_JOB_CC',
+	'PMI_FD',
+	'PMI_RANK',
+	'PMI_SIZE',
+	'PMI_SPAWNED',
 ]);
 
 export interface EnvironmentOptions {
@@ -112,15 +117,6 @@ function matcherOf(pattern: string): (name: string) => boolean {
 	} catch (error) {
 		throw new UsageError(`--env: bad pattern '${pattern}': ${(error as Error).message}`);
 	}
-}
-
-function globSource(pattern: string): string {
-	return pattern.replace(/\[!?[^\]]+\]|[\s\S]/g, token => {
-		if (token === '*') return '.*';
-		if (token === '?') return '.';
-		if (token.length > 1) return token.replace(/^\[!/, '[^').replace(/\\/g, '\\\\');
-		return token.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
-	});
 }
 
 function expandHome(path: string, {HOME: home}: Environment): string {

@@ -4,6 +4,7 @@ import type {ParsedArguments} from '../command.ts';
 import {UsageError} from '../command-error.ts';
 import type {CliContext} from '../context.ts';
 import {jobEnvironment} from './job-environment.ts';
+import {propagatedLimits} from './rlimit-rules.ts';
 import {readSubmissionOptions} from './submission-options.ts';
 import {jobspecOf, type Copy, type Submission} from './submission.ts';
 
@@ -17,7 +18,8 @@ export async function prepareSubmission(argv: ParsedArguments, context: CliConte
 		source: env,
 		readFile: path => world.readFile(path),
 	});
-	return {options, command: argv._, environment, cwd};
+	const rlimits = propagatedLimits(options.rlimitRules, await world.resourceLimits());
+	return {options, command: argv._, environment, cwd, rlimits, umask: world.umask};
 }
 
 /** `--dry-run`: the jobspec as it would be sent. */

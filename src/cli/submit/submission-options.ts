@@ -5,6 +5,8 @@ import {parseConstraintQuery} from '../../formats/constraint-query.ts';
 import {SystemError} from '../../formats/errno.ts';
 import type {ParsedArguments} from '../command.ts';
 import {UsageError} from '../command-error.ts';
+import {parseSignalOption, type SignalOption} from './signal-option.ts';
+import {parseTaskmapOption, type TaskmapOption} from './taskmap-option.ts';
 import {
 	flagOption,
 	integerOption,
@@ -56,6 +58,9 @@ export function withSubmissionOptions(yargs: Argv): Argv {
 	list('env-remove', 'as --env=-PATTERN');
 	list('env-file', 'as --env=^FILE');
 	text('cwd', 'working directory; default: the current one');
+	list('rlimit', 'resource limits to take over: PATTERN, -PATTERN, or NAME=VALUE; more than one by commas');
+	text('taskmap', 'which tasks run where: block, cyclic[:N] or manual:MAP; default block');
+	text('signal', 'SIG@DURATION: a signal so long before the time limit; default of both SIGUSR1@60s');
 	list('setopt', 'shell option KEY[=VALUE]', 'o');
 	list('setattr', 'attribute KEY[=VALUE] below system, or with a leading . below attributes', 'S');
 	flag('dry-run', 'print the jobspec and submit nothing');
@@ -90,6 +95,10 @@ export interface SubmissionOptions {
 	readonly isLabeled: boolean;
 	readonly envRules: readonly string[];
 	readonly cwd?: string;
+	readonly rlimitRules: readonly string[];
+	/** As in the jobspec: `{scheme, value}`. */
+	readonly taskmap?: TaskmapOption;
+	readonly signal?: SignalOption;
 	readonly shellOptions: readonly string[];
 	readonly attributes: readonly string[];
 	readonly requestId?: string;
@@ -100,6 +109,8 @@ export function readSubmissionOptions(argv: ParsedArguments): SubmissionOptions 
 	if (textOption(argv, 'input') !== undefined) throw new UsageError('option --input is not available yet');
 	const limit = textOption(argv, 'time-limit');
 	const requires = textOption(argv, 'requires');
+	const taskmap = textOption(argv, 'taskmap');
+	const signal = textOption(argv, 'signal');
 	const optional = {
 		cores: integerOption(argv, 'cores', {min: 1}),
 		requires: requires === undefined ? undefined : parseRequires(requires),
@@ -127,6 +138,9 @@ export function readSubmissionOptions(argv: ParsedArguments): SubmissionOptions 
 		isUnbuffered: flagOption(argv, 'unbuffered'),
 		isLabeled: flagOption(argv, 'label-io'),
 		envRules: textOptions(argv, 'env'),
+		rlimitRules: textOptions(argv, 'rlimit').flatMap(rules => rules.split(',')),
+		...(taskmap === undefined ? {} : {taskmap: parseTaskmapOption(taskmap)}),
+		...(signal === undefined ? {} : {signal: parseSignalOption(signal)}),
 		shellOptions: textOptions(argv, 'setopt'),
 		attributes: textOptions(argv, 'setattr'),
 	};

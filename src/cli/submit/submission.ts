@@ -9,10 +9,16 @@ import {assignDotted, setDotted, type MutableMembers} from './dotted-members.ts'
 import type {Environment} from './job-environment.ts';
 import type {SubmissionOptions} from './submission-options.ts';
 
+/** Jobs without a mention of it have this one. */
+export const UMASK_DEFAULT = 0o022;
+
 export interface Submission {
 	readonly options: SubmissionOptions;
 	readonly command: readonly string[];
 	readonly environment: Environment;
+	/** Soft limits by name. */
+	readonly rlimits: Readonly<Record<string, number>>;
+	readonly umask: number;
 	/** The directory that is meant when none was given. */
 	readonly cwd: string;
 }
@@ -56,8 +62,8 @@ export function jobspecOf(submission: Submission, copy: Copy | null = null): Job
 		environment: {...environment, ...visible},
 		...(name === undefined ? {} : {name: fill(name)}),
 		...(queue === undefined ? {} : {queue: fill(queue)}),
-		shellOptions: shellOptionsOf(options, fill),
-		...attributes,
+		shellOptions: shellOptionsOf(submission, fill),
+		...withUmask(attributes, submission.umask),
 	});
 }
 
@@ -96,15 +102,23 @@ function spreadCores(cores: number, options: SubmissionOptions): Shape {
 		: {ntasks: nnodes, nnodes, coresPerTask: cores / nnodes, tasksPerSlot: tasksPerNode, exclusive};
 }
 
+interface Attributes {
+	readonly systemAttributes?: MutableMembers;
+	readonly userAttributes?: MutableMembers;
+}
+
 type Fill = (text: string) => string;
 
-function shellOptionsOf(options: SubmissionOptions, fill: Fill): MutableMembers {
+function shellOptionsOf({options, rlimits}: Submission, fill: Fill): MutableMembers {
 	const members: MutableMembers = {};
+	if (Object.keys(rlimits).length > 0) members['rlimit'] = {...rlimits};
+	if (options.taskmap !== undefined) members['taskmap'] = {...options.taskmap};
+	if (options.signal !== undefined) members['signal'] = {...options.signal};
 	for (const [stream, path] of [
 		['stdout', options.output],
 		['stderr', options.error],
 	] as const) {
-		if (path === undefined || path === 'none') continue;
+		if (path === undefined || path === 'none' || path === 'kvs') continue; // As in Flux: with the job.
 		const at = ['output', stream];
 		setDotted(members, {path: [...at, 'type'], value: 'file', what: '--output'});
 		setDotted(members, {path: [...at, 'path'], value: fill(path), what: '--output'});
@@ -119,11 +133,17 @@ function shellOptionsOf(options: SubmissionOptions, fill: Fill): MutableMembers 
 	return members;
 }
 
+/** `system.umask`, in octal digits as people write it; the usual one needs no mention. */
+function withUmask(attributes: Attributes, umask: number): Attributes {
+	if (umask === UMASK_DEFAULT) return attributes;
+	return {
+		...attributes,
+		systemAttributes: {umask: umask.toString(8).padStart(4, '0'), ...attributes.systemAttributes},
+	};
+}
+
 /** `--setattr`: KEY is below `system`, `.KEY` below `attributes`, where `system` and `user` are. */
-function attributesOf(
-	{attributes, requeue}: SubmissionOptions,
-	fill: Fill,
-): {systemAttributes?: MutableMembers; userAttributes?: MutableMembers} {
+function attributesOf({attributes, requeue}: SubmissionOptions, fill: Fill): Attributes {
 	const members: MutableMembers = requeue ? {system: {requeue}} : {};
 	for (const assignment of attributes) {
 		const isAbsolute = /^\.|^(system|user)\./.test(assignment);

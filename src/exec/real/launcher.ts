@@ -47,7 +47,10 @@ export class Launcher {
 	}
 
 	/** Asks for a shim for each task, or for the rescue of its output. Lines of one turn of the event loop go out in one write. */
-	feed(key: PartKey, tasks: readonly {readonly task: number; readonly local: number | 'rescue'}[]): void {
+	feed(
+		key: PartKey,
+		tasks: readonly {readonly task: number; readonly local: number | `rescue${number}`}[],
+	): void {
 		if (tasks.length === 0 || this.#isOver) return;
 		if (this.#pending === '') setImmediate(() => this.#send());
 		this.#pending += `${partName(key)} ${tasks.map(({task, local}) => `${task}:${local}`).join(' ')}\n`;

@@ -121,7 +121,8 @@ export function readJournal(dir: string): string {
 /** Deletes the output of a part whose cgroup is gone. @throws {SystemError} */
 export function removeSpools(dir: string): void {
 	try {
-		for (const name of readdirSync(dir)) if (/^std(out|err)\./.test(name)) unlinkSync(`${dir}/${name}`);
+		for (const name of readdirSync(dir))
+			if (/^(dropped\.|held\.)?std(out|err)\./.test(name)) unlinkSync(`${dir}/${name}`);
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw asSystemError(error, 'EIO', `empty ${dir}`);
 	}

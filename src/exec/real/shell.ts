@@ -298,8 +298,9 @@ export class JobShell {
 	}
 
 	#rescue(key: PartKey, task: number): void {
+		const local = this.#parts.get(partName(key))?.spec.tasks.indexOf(task) ?? 0;
 		this.#ensureLauncher();
-		this.#launcher?.feed(key, [{task, local: 'rescue'}]);
+		this.#launcher?.feed(key, [{task, local: `rescue${local}`}]);
 	}
 
 	/** One is kept at hand, so that the next part need not wait for it, and that an admin finds it. */

@@ -1,9 +1,17 @@
 /** From a start message to what the process host launches: tasks of this rank, environment, output paths. Pure. */
 import {encodeJobid} from '../../formats/jobid.ts';
+import {renderTemplate, type TemplateNames} from '../../formats/output-template.ts';
+import {
+	outputPaths,
+	shellOptionsOf,
+	type OutputOptions,
+	type StreamOptions,
+} from '../../formats/shell-options.ts';
 import {parseJobspec, requestOf, type Jobspec} from '../../formats/jobspec.ts';
+import {Idset} from '../../formats/idset.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import {tasksByNode} from '../../formats/taskmap.ts';
-import type {LaunchSpec} from '../../ports/process-host.ts';
+import type {LaunchSpec, OutputFiles} from '../../ports/process-host.ts';
 import type {JobRecord, StartMessage} from './messages.ts';
 
 export interface LaunchSettings {
@@ -13,11 +21,17 @@ export interface LaunchSettings {
 	readonly killTimeoutMs: number;
 	/** `exec.lease`; Infinity: none. */
 	readonly leaseMs: number;
+	/** `exec.output-limit`: bytes of each stream that are stored, if the job does not say. @default 1 GiB */
+	readonly outputBytesMax?: number;
 }
+
+const UMASK_DEFAULT = 0o022;
+/** As in Flux, where one user owns the instance. */
+const OUTPUT_BYTES_DEFAULT = 1024 ** 3;
 
 export function launchSpecOf(
 	message: StartMessage,
-	{rank, uri, killTimeoutMs}: Omit<LaunchSettings, 'leaseMs'>,
+	{rank, uri, killTimeoutMs, outputBytesMax = OUTPUT_BYTES_DEFAULT}: Omit<LaunchSettings, 'leaseMs'>,
 ): LaunchSpec {
 	const {id, attempt} = message;
 	const jobspec = parseJobspec(message.jobspec);
@@ -33,7 +47,17 @@ export function launchSpecOf(
 		rank,
 		nodeIndex: [...R.ranks.keys()].indexOf(rank),
 		host: R.ranks.get(rank)?.host ?? '',
+		cores: R.ranks.get(rank)?.cores ?? Idset.empty,
+		gpus: R.ranks.get(rank)?.gpus ?? Idset.empty,
 	};
+	const options = shellOptionsOf(jobspec);
+	const paths = outputPaths(options);
+	const pathOf = (path: string | null) => {
+		if (path === null) return null;
+		const expanded = renderTemplate(path, names);
+		return expanded.startsWith('/') ? expanded : `${cwd}/${expanded}`;
+	};
+	const limitBytes = options.outputBytesMax ?? outputBytesMax;
 	const cwd = system.cwd ?? '/';
 	const environment = Object.entries(system.environment ?? {}).filter(([, value]) => value !== null);
 	return {
@@ -52,10 +76,40 @@ export function launchSpecOf(
 		tasks: tasksOn(names.nodeIndex, message) ?? tasksOf(jobspec, R).get(rank) ?? [],
 		durationMs: Math.round(system.duration * 1000),
 		killTimeoutMs,
-		stdout: outputPath(jobspec, 'stdout', names, cwd),
-		stderr: outputPath(jobspec, 'stderr', names, cwd) ?? outputPath(jobspec, 'stdout', names, cwd),
+		stdout: pathOf(paths.stdout),
+		stderr: pathOf(paths.stderr),
+		...(paths.stdout === null && paths.stderr === null ? {} : filesOf(options, ntasks)),
+		...(Number.isFinite(limitBytes) ? {outputBytesMax: limitBytes} : {}),
+		...(options.rlimits === undefined ? {} : {rlimits: options.rlimits}),
+		...umaskOf(jobspec),
+		...(names.host === '' ? {} : {node: names.host}),
 		record: JSON.stringify(recordOf(message)),
 	};
+}
+
+/** How output files are written: labels need whole lines, and so do several tasks unless they asked for no buffer. */
+function filesOf({output, appends}: OutputOptions, ntasks: number): {files?: OutputFiles} {
+	const modeOf = ({isLabeled, isUnbuffered}: StreamOptions): OutputFiles['stdout'] => {
+		if (isLabeled) return 'labels';
+		return ntasks > 1 && !isUnbuffered ? 'lines' : undefined;
+	};
+	const stdout = modeOf(output.stdout);
+	const stderr = output.stderr.path === null ? stdout : modeOf(output.stderr);
+	if (stdout === undefined && stderr === undefined && !appends) return {};
+	return {
+		files: {
+			...(stdout === undefined ? {} : {stdout}),
+			...(stderr === undefined ? {} : {stderr}),
+			...(appends ? {appends} : {}),
+		},
+	};
+}
+
+/** `attributes.system.umask`, in octal digits; the usual one needs no mention. */
+function umaskOf({attributes}: Jobspec): {umask?: number} {
+	const {umask} = attributes.system;
+	const mask = typeof umask === 'string' ? parseInt(umask, 8) : UMASK_DEFAULT;
+	return mask === UMASK_DEFAULT ? {} : {umask: mask};
 }
 
 /** The tasks of the n-th rank of R by the root's map; undefined: it sent none. */
@@ -105,72 +159,4 @@ export function commandOf(jobspec: Jobspec): readonly string[] {
 
 function recordOf({id, attempt, ...rest}: StartMessage): JobRecord {
 	return {id: String(id), attempt, ...rest};
-}
-
-interface TemplateNames {
-	readonly id: bigint;
-	readonly attempt: number;
-	readonly name: string;
-	readonly nnodes: number;
-	readonly ntasks: number;
-	readonly rank: number;
-	readonly nodeIndex: number;
-	readonly host: string;
-}
-
-/** `attributes.system.shell.options.output.{stdout,stderr}.path`, as Flux writes `--output` and `--error`. */
-function outputPath(
-	jobspec: Jobspec,
-	stream: 'stdout' | 'stderr',
-	names: TemplateNames,
-	cwd: string,
-): string | null {
-	const options = jobspec.attributes.system.shell?.options as
-		{output?: Record<string, {type?: string; path?: string}>} | undefined;
-	const path = options?.output?.[stream]?.path;
-	if (path === undefined) return null;
-	const expanded = path.replaceAll(
-		/\{\{\s*([a-z_.0-9]+)\s*\}\}/g,
-		(whole, tag: string) => expand(tag, names) ?? whole,
-	);
-	return expanded.startsWith('/') ? expanded : `${cwd}/${expanded}`;
-}
-
-/** Flux's mustache names; those of a task stay for the process host, which knows the task. */
-function expand(tag: string, names: TemplateNames): string | null {
-	const {id} = names;
-	switch (tag) {
-		case 'id':
-		case 'jobid':
-		case 'id.f58':
-		case 'id.f58plain':
-			return encodeJobid(id, 'f58plain');
-		case 'id.dec':
-			return encodeJobid(id, 'dec');
-		case 'id.hex':
-			return encodeJobid(id, 'hex');
-		case 'id.dothex':
-			return encodeJobid(id, 'dothex');
-		case 'attempt':
-			return String(names.attempt);
-		case 'name':
-			return names.name;
-		case 'nnodes':
-			return String(names.nnodes);
-		case 'size':
-		case 'ntasks':
-			return String(names.ntasks);
-		case 'node.id':
-			return String(names.nodeIndex);
-		case 'node.name':
-			return names.host;
-		case 'node.broker_rank':
-			return String(names.rank);
-		case 'taskid':
-		case 'task.id':
-		case 'task.rank':
-			return '{{taskid}}';
-		default:
-			return null;
-	}
 }

@@ -2,6 +2,7 @@
 import {SystemError} from '../../formats/errno.ts';
 import {stringifyJson} from '../../formats/json.ts';
 import {requestOf, type Jobspec} from '../../formats/jobspec.ts';
+import {outputPaths, shellOptionsOf} from '../../formats/shell-options.ts';
 import {wrapSigned} from '../../formats/sign-none.ts';
 import type {ArchiveRow} from '../../machines/archive-row.ts';
 import type {JobContext} from '../../machines/job.ts';
@@ -113,11 +114,9 @@ function withoutEnvironment(jobspec: Jobspec): object {
 }
 
 /** Streams that the user has sent to files. Without a file of its own stderr follows stdout, as in Flux. */
-export function redirectsOf({attributes}: Jobspec): Partial<Record<OutputStream, string>> {
-	const options = attributes.system.shell?.options as {output?: Record<string, {path?: string}>} | undefined;
-	const stdout = options?.output?.stdout?.path;
-	const stderr = options?.output?.stderr?.path ?? stdout;
-	return {...(stdout === undefined ? {} : {stdout}), ...(stderr === undefined ? {} : {stderr})};
+export function redirectsOf(jobspec: Jobspec): Partial<Record<OutputStream, string>> {
+	const {stdout, stderr} = outputPaths(shellOptionsOf(jobspec));
+	return {...(stdout === null ? {} : {stdout}), ...(stderr === null ? {} : {stderr})};
 }
 
 function checkOffsets(offsets: unknown): Record<string, number> {

@@ -5,6 +5,7 @@
 import {SystemError} from '../../formats/errno.ts';
 import {nextJobid} from '../../formats/jobid.ts';
 import {parseJobspec} from '../../formats/jobspec.ts';
+import {shellOptionsOf} from '../../formats/shell-options.ts';
 import type {JobSnapshot, Json} from '../../machines/job.ts';
 import type {Core} from '../core.ts';
 import type {Archive} from '../archive.ts';
@@ -85,7 +86,9 @@ export class JobManager {
 			throw new SystemError('EAGAIN', `${ACTIVE_JOBS_MAX} jobs are active, which is the limit`);
 		}
 		checkUrgency(urgency);
-		const parsed = parseJobspec(jobspec) as unknown as Json;
+		const checked = parseJobspec(jobspec);
+		shellOptionsOf(checked); // For the faults that it names.
+		const parsed = checked as unknown as Json;
 		this.#admit(parsed);
 		const sinceMs = Math.max(0, core.clock.epochMs() - core.state.broker.context.epochMs);
 		const id = nextJobid(core.state.lastJobId, sinceMs, core.rank);

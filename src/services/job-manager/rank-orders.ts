@@ -6,7 +6,8 @@
 import {asSystemError, type SystemError} from '../../formats/errno.ts';
 import {parseJobspec} from '../../formats/jobspec.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
-import {blockTaskmap} from '../../formats/taskmap.ts';
+import {shellOptionsOf} from '../../formats/shell-options.ts';
+import {placeTasks} from '../../formats/task-placement.ts';
 import type {Effect} from '../../machines/effects.ts';
 import {partKey} from '../../machines/part.ts';
 import type {Core} from '../core.ts';
@@ -153,7 +154,13 @@ export class RankOrders {
 		const {kind, id, attempt} = effect;
 		switch (kind) {
 			case 'start':
-				return this.#startMessage(id);
+				try {
+					return this.#startMessage(id);
+				} catch (error) {
+					const note = `it cannot be started: ${asSystemError(error, 'EINVAL').toString()}`;
+					this.#core.post({type: 'job.exception', id, exception: 'exec', severity: 0, note, userid: -1});
+					return null;
+				}
 			case 'kill':
 				return {id, attempt, signum: effect.signum};
 			case 'forget':
@@ -169,7 +176,10 @@ export class RankOrders {
 		const {attempt, userid, urgency, flags, jobspec, R, events} = job.context;
 		const timeOf = (name: string) => events.findLast(event => event.name === name)?.atMs ?? 0;
 		const tasks = tasksOf(parseJobspec(jobspec), ResourceSet.parse(R));
-		const taskmap = blockTaskmap([...tasks.values()].map(of => of.length));
+		const taskmap = placeTasks(
+			shellOptionsOf(parseJobspec(jobspec)).taskmap,
+			[...tasks.values()].map(of => of.length),
+		);
 		const times = {submitMs: timeOf('submit'), allocMs: timeOf('alloc')};
 		return {id, attempt, userid, urgency, flags, jobspec, R, ...times, taskmap};
 	}

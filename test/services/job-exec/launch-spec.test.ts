@@ -125,7 +125,7 @@ for (const [template, expected] of [
 	['{{id.dec}}-{{id.hex}}', '/work/1234-0x4d2'],
 	['{{name}}.{{nnodes}}.{{size}}.{{attempt}}', '/work/true.2.4.2'],
 	['{{node.id}}/{{node.name}}', '/work/1/n1'],
-	['{{taskid}}-{{task.id}}-{{task.rank}}', '/work/{{taskid}}-{{taskid}}-{{taskid}}'],
+	['{{taskid}}-{{task.id}}-{{task.rank}}', '/work/{{task.id}}-{{task.id}}-{{task.id}}'],
 	['{{nothing.such}}', '/work/{{nothing.such}}'],
 	['{{id}', '/work/{{id}'],
 ] as const) {

@@ -1,0 +1,176 @@
+/**
+ * Goal: output of several tasks in one file stays readable, output without end fills no disk, and neither depends on who is
+ * killed meanwhile.
+ * Method: real tasks; shims are killed in the middle of a line, and beyond the limit.
+ */
+
+import {mkdirSync, readFileSync, statSync, writeFileSync} from 'node:fs';
+import test from 'ava';
+import type {LaunchSpec, ProcessHost} from '../../../src/ports/process-host.ts';
+import {exitOf, live, specOf, untilExited, untilReady, untilStarted} from '../process-host-contract.ts';
+import {createRealSite} from './real-site.ts';
+
+const ENV = {PATH: '/usr/bin:/bin'};
+
+async function textOf(host: ProcessHost, spec: LaunchSpec, stream: 'stdout' | 'stderr' = 'stdout') {
+	return new TextDecoder().decode((await host.readOutput(spec, 0, stream, 0, 10_000_000)).data);
+}
+
+test('lines of several tasks in one file never mix, and labels name the task', async t => {
+	const site = createRealSite(t);
+	const life = await live(site);
+	const script =
+		'for i in 1 2 3 4 5; do printf "%s-" $COPPICE_TASK_RANK; sleep 0.01; echo end; done; printf last';
+	const path = `${site.dir}/out`;
+	const spec = specOf(1n, script, {
+		tasks: [0, 1, 2],
+		stdout: path,
+		stderr: path,
+		files: {stdout: 'lines', stderr: 'labels'},
+	});
+	life.host.launch(spec);
+	await untilExited(site, life, spec);
+	const text = readFileSync(path, 'utf8');
+	for (const task of [0, 1, 2]) t.is(text.split(`${task}-end\n`).length, 6);
+	t.is(text.replaceAll(/[012]-end\n|last/g, ''), '');
+	const labeled = specOf(2n, `${script}; echo wrong >&2`, {
+		...spec,
+		id: 2n,
+		files: {stdout: 'labels', stderr: 'labels'},
+	});
+	life.host.launch({...labeled, argv: ['/bin/sh', '-c', `${script}; echo wrong >&2`]});
+	await untilExited(site, life, labeled);
+	const lines = readFileSync(path, 'utf8').trimEnd().split('\n').sort();
+	t.deepEqual(
+		lines,
+		[0, 1, 2].flatMap(task => [
+			...Array.from({length: 5}, () => `${task}: ${task}-end`),
+			`${task}: last`,
+			`${task}: wrong`,
+		]),
+	);
+});
+
+test('half a line survives its shim, and so does the label before it', async t => {
+	const site = createRealSite(t);
+	const life = await live(site);
+	const path = `${site.dir}/out`;
+	const spec = specOf(1n, 'printf half; touch $D/half; read x < $D/gate; echo " line"; echo next', {
+		tasks: [0, 1],
+		env: {...ENV, D: site.dir},
+		stdout: path,
+		files: {stdout: 'labels'},
+	});
+	const {execFileSync} = await import('node:child_process');
+	execFileSync('mkfifo', [`${site.dir}/gate`]);
+	life.host.launch(spec);
+	await untilStarted(site, life, spec);
+	const held = (task: number) => statSync(`${site.dirOf(spec)}/held.stdout.${task}`, {throwIfNoEntry: false});
+	await site.until('both halves are there', () => held(0)?.size === 4 && held(1)?.size === 4);
+	await site.loseShim(spec, 0);
+	await site.until('its output is rescued', async () => {
+		const {parts} = await life.host.inventory();
+		return parts[0]!.reports.some(report => report.kind === 'exception');
+	});
+	writeFileSync(`${site.dir}/gate`, '\n\n');
+	await untilExited(site, life, spec);
+	t.deepEqual(readFileSync(path, 'utf8').trimEnd().split('\n').sort(), [
+		'0: half line',
+		'0: next',
+		'1: half line',
+		'1: next',
+	]);
+});
+
+test('an output file can be appended to, and gets the mode that the mask leaves', async t => {
+	const site = createRealSite(t);
+	const life = await live(site);
+	const path = `${site.dir}/out`;
+	const one = specOf(1n, 'umask; echo one', {stdout: path, umask: 0o027});
+	life.host.launch(one);
+	await untilExited(site, life, one);
+	t.is(statSync(path).mode & 0o777, 0o640);
+	const two = specOf(2n, 'echo two', {stdout: path, files: {appends: true}});
+	life.host.launch(two);
+	await untilExited(site, life, two);
+	t.is(readFileSync(path, 'utf8'), '0027\none\ntwo\n');
+});
+
+test('names of files can have the task and its position on the node', async t => {
+	const site = createRealSite(t);
+	const life = await live(site);
+	mkdirSync(`${site.dir}/o`);
+	const spec = specOf(1n, 'echo $COPPICE_TASK_RANK', {
+		tasks: [4, 7],
+		stdout: `${site.dir}/o/{{task.id}}.{{task.index}}`,
+	});
+	life.host.launch(spec);
+	await untilExited(site, life, spec);
+	t.is(readFileSync(`${site.dir}/o/4.0`, 'utf8') + readFileSync(`${site.dir}/o/7.1`, 'utf8'), '4\n7\n');
+});
+
+test('a file that cannot be written ends the part with an exception that says which', async t => {
+	const site = createRealSite(t);
+	const life = await live(site);
+	const spec = specOf(1n, 'true', {stdout: '/no/such/dir/out', tasks: [0, 1]});
+	life.host.launch(spec);
+	const reports = await untilExited(site, life, spec);
+	const exception = reports.find(report => report.kind === 'exception');
+	t.like(exception, {type: 'exec', severity: 0});
+	t.regex(
+		exception?.kind === 'exception' ? exception.note : '',
+		/^task [01] could not be started: stdout: \/no\/such\/dir\/out: No such file or directory$/,
+	);
+});
+
+test('output beyond the limit is dropped with a notice, and the task is not held up', async t => {
+	const site = createRealSite(t);
+	const life = await live(site);
+	const spec = specOf(1n, 'head -c 1000000 /dev/zero | tr "\\0" x; echo err >&2', {outputBytesMax: 1000});
+	life.host.launch(spec);
+	await untilExited(site, life, spec);
+	t.is(exitOf(life, spec)!.tasks[0]!.waitStatus, 0);
+	t.is(
+		await textOf(life.host, spec),
+		`${'x'.repeat(1000)}\n` +
+			'coppice: output limit of 1000 bytes reached: what follows is dropped\n' +
+			'coppice: 999000 bytes of stdout were dropped\n',
+	);
+	t.is(await textOf(life.host, spec, 'stderr'), 'err\n');
+	const within = specOf(2n, 'printf 12345', {outputBytesMax: 5});
+	life.host.launch(within);
+	await untilExited(site, life, within);
+	t.is(await textOf(life.host, within), '12345');
+});
+
+test('what was dropped is counted on when the shim is killed, and is said once', async t => {
+	const site = createRealSite(t);
+	const life = await live(site);
+	const {execFileSync} = await import('node:child_process');
+	execFileSync('mkfifo', [`${site.dir}/gate`]);
+	const spec = specOf(1n, 'seq -w 100; read x < $D/gate; seq -w 100; exit 0', {
+		env: {...ENV, D: site.dir},
+		outputBytesMax: 8,
+	});
+	life.host.launch(spec);
+	await untilReady(site, life, spec);
+	const dropped = () => readFileSync(`${site.dirOf(spec)}/dropped.stdout.0`, 'utf8');
+	await site.until('the first half is dropped', () => {
+		return (
+			statSync(`${site.dirOf(spec)}/dropped.stdout.0`, {throwIfNoEntry: false}) !== undefined &&
+			dropped() === '392'
+		);
+	});
+	await site.loseShim(spec, 0);
+	await site.until('its loss is known', async () => {
+		const {parts} = await life.host.inventory();
+		return parts[0]!.reports.some(report => report.kind === 'exception');
+	});
+	writeFileSync(`${site.dir}/gate`, '\n');
+	await untilExited(site, life, spec);
+	t.is(
+		await textOf(life.host, spec),
+		'001\n002\n\ncoppice: output limit of 8 bytes reached: what follows is dropped\n' +
+			'coppice: 792 bytes of stdout were dropped\n',
+	);
+});
