@@ -179,11 +179,21 @@ export const COMMANDS: readonly CommandEntry[] = [
 		'what was set aside',
 		async () => (await import('./commands/log/lost-found.ts')).lostFound,
 	),
+	own('help', 'tell about a command', async () => (await import('./commands/help.ts')).help),
+	own('version', 'print the version', async () => (await import('./commands/version.ts')).version),
+	own(
+		'completion',
+		'print shell completion',
+		async () => (await import('./commands/completion.ts')).completion,
+	),
 	own('repl', 'inspect a live broker', async () => (await import('./commands/repl.ts')).repl),
 ];
 
 const BY_NAME = new Map(COMMANDS.map(entry => [entry.name, entry]));
-const GROUPS = new Set(COMMANDS.filter(({name}) => name.includes(' ')).map(({name}) => name.split(' ')[0]!));
+/** First words of commands that are no commands of their own. */
+export const GROUP_NAMES: ReadonlySet<string> = new Set(
+	COMMANDS.filter(({name}) => name.includes(' ')).map(({name}) => name.split(' ')[0]!),
+);
 
 export function findCommand(name: string): CommandEntry | undefined {
 	return BY_NAME.get(name);
@@ -191,5 +201,5 @@ export function findCommand(name: string): CommandEntry | undefined {
 
 /** Whether `name` is only the first word of commands. */
 export function isGroup(name: string): boolean {
-	return GROUPS.has(name);
+	return GROUP_NAMES.has(name);
 }

@@ -5,6 +5,7 @@
  */
 import {UsageError} from './command-error.ts';
 import type {FindOption} from './declared-options.ts';
+import {suggestion} from './suggest.ts';
 
 export interface NormalArgv {
 	/** `--name`, `--name=value`; of an option that is no list only the last one. */
@@ -12,6 +13,13 @@ export interface NormalArgv {
 	readonly operands: readonly string[];
 	/** `--help` or `-h` is among the options. */
 	readonly isHelp: boolean;
+}
+
+export interface NormalizeOptions {
+	readonly find: FindOption;
+	readonly rewrites?: Rewrites;
+	/** Long names, to suggest one for a name that is misspelled. */
+	readonly names?: readonly string[];
 }
 
 export type Rewrites = Readonly<Record<string, (value: string) => string>>;
@@ -23,7 +31,7 @@ export type Rewrites = Readonly<Record<string, (value: string) => string>>;
  */
 export function normalizeArgv(
 	argv: readonly string[],
-	{find, rewrites = {}}: {readonly find: FindOption; readonly rewrites?: Rewrites},
+	{find, rewrites = {}, names = []}: NormalizeOptions,
 ): NormalArgv {
 	const given: Given[] = [];
 	let isHelp = false;
@@ -36,8 +44,8 @@ export function normalizeArgv(
 		}
 		if (!argument.startsWith('-') || argument === '-') break;
 		const read = argument.startsWith('--')
-			? readLong(argument, {find, rewrites, next: argv[index + 1]})
-			: readShort(argument, {find, rewrites, next: argv[index + 1]});
+			? readLong(argument, {find, rewrites, names, next: argv[index + 1]})
+			: readShort(argument, {find, rewrites, names, next: argv[index + 1]});
 		given.push(...read.given);
 		isHelp ||= read.isHelp;
 		if (read.tookNext) index += 1;
@@ -54,6 +62,7 @@ interface Given {
 interface Reading {
 	readonly find: FindOption;
 	readonly rewrites: Rewrites;
+	readonly names: readonly string[];
 	readonly next: string | undefined;
 }
 
@@ -65,7 +74,7 @@ interface Read {
 
 const HELP: Read = {given: [], isHelp: true, tookNext: false};
 
-function readLong(argument: string, {find, rewrites, next}: Reading): Read {
+function readLong(argument: string, {find, rewrites, names, next}: Reading): Read {
 	const equals = argument.indexOf('=');
 	const name = argument.slice(2, equals === -1 ? undefined : equals);
 	const value = equals === -1 ? undefined : argument.slice(equals + 1);
@@ -73,7 +82,8 @@ function readLong(argument: string, {find, rewrites, next}: Reading): Read {
 	const option = name.length > 1 ? find(name) : undefined;
 	const rewrite = Object.hasOwn(rewrites, name) ? rewrites[name] : undefined;
 	if (name === 'help' && value === undefined) return HELP;
-	if (option === undefined && rewrite === undefined) throw new UsageError(`unknown option --${name}`);
+	if (option === undefined && rewrite === undefined)
+		throw new UsageError(`unknown option --${name}${suggestion(name, [...names, 'help'], '--')}`);
 	if (option?.takesValue === false) {
 		if (value !== undefined) throw new UsageError(`option --${name} takes no value, but has '${value}'`);
 		return {given: [flag(option)], isHelp: false, tookNext: false};

@@ -13,11 +13,12 @@ import {
 	type ParsedArguments,
 } from './command.ts';
 import {CommandError, isDefect, unreachable, UsageError} from './command-error.ts';
-import {COMMANDS, findCommand, isGroup} from './command-table.ts';
+import {COMMANDS, findCommand, GROUP_NAMES, isGroup} from './command-table.ts';
 import {CliContext, type World} from './context.ts';
 import {LostContactError} from './broker-session.ts';
-import {declaredOptions} from './declared-options.ts';
+import {finderOf, listOptions} from './declared-options.ts';
 import {normalizeArgv} from './normalize-argv.ts';
+import {suggestion} from './suggest.ts';
 
 export const DEFAULT_URI = 'local:///run/coppice/local';
 
@@ -35,14 +36,21 @@ export async function runCli(argv: readonly string[], world: World): Promise<num
 			await world.stdout.write(overview());
 			return EXIT_SUCCESS;
 		}
+		if (global.rest.length === 0) {
+			await world.stderr.write(overview());
+			return EXIT_USAGE;
+		}
 		const {name, rest} = nameOf(global.rest);
 		what = `coppice ${name}`;
-		if (isGroup(name)) {
-			await world.stdout.write(overview(name));
+		if (name === '' || isGroup(name)) {
+			await world.stdout.write(overview(name === '' ? undefined : name));
 			return EXIT_SUCCESS;
 		}
 		const entry = findCommand(name);
-		if (entry === undefined) throw new UsageError(`unknown command '${name}'; see coppice --help`);
+		if (entry === undefined) {
+			what = 'coppice';
+			throw new UsageError(`unknown command '${name}'${suggestionFor(name)}; see coppice --help`);
+		}
 		const uri = global.uri ?? (world.env['COPPICE_URI'] || DEFAULT_URI);
 		context = new CliContext(world, {commandName: name, uri, isVerbose: global.isVerbose});
 		return await runCommand(await entry.load(), rest, context);
@@ -70,11 +78,8 @@ function readGlobal(argv: readonly string[]): Global {
 			? {name: long, takesValue: false, isList: false}
 			: undefined;
 	};
-	const {options, operands, isHelp} = normalizeArgv(argv, {find});
+	const {options, operands, isHelp} = normalizeArgv(argv, {find, names: ['uri', 'verbose', 'version']});
 	const uri = options.find(option => option.startsWith('--uri='))?.slice('--uri='.length);
-	if (operands.length === 0 && !isHelp && !options.includes('--version')) {
-		throw new UsageError('a command is missing; see coppice --help');
-	}
 	return {
 		...(uri === undefined ? {} : {uri}),
 		isVerbose: options.includes('--verbose'),
@@ -86,11 +91,31 @@ function readGlobal(argv: readonly string[]): Global {
 
 function nameOf(rest: readonly string[]): {readonly name: string; readonly rest: readonly string[]} {
 	const [first = '', second] = rest;
+	if (first === 'help' && second !== '--help') return helpName(rest.slice(1));
 	if (!isGroup(first)) return {name: first, rest: rest.slice(1)};
 	if (second === undefined)
 		throw new UsageError(`a command after '${first}' is missing; see coppice ${first} --help`);
 	if (second === '--help' || second === '-h') return {name: first, rest: []};
 	return {name: `${first} ${second}`, rest: rest.slice(2)};
+}
+
+/** `help`, `help CMD`, `help GROUP CMD`: as `--help` of it. */
+function helpName(words: readonly string[]): {readonly name: string; readonly rest: readonly string[]} {
+	const [first = '', second] = words;
+	if (isGroup(first) && second === undefined) return {name: first, rest: []};
+	const name = words.join(' ');
+	if (name !== '' && findCommand(name) === undefined)
+		throw new UsageError(`help: unknown command '${name}'${suggestionFor(name)}; see coppice --help`);
+	return {name, rest: ['--help']};
+}
+
+function suggestionFor(name: string): string {
+	const [group = '', ...words] = name.split(' ');
+	const all = COMMANDS.map(entry => entry.name);
+	if (words.length > 0 && isGroup(group)) return suggestion(name, all);
+	// `coppice attach` is meant to be `coppice job attach`.
+	const inGroup = all.find(each => each.endsWith(` ${name}`));
+	return inGroup === undefined ? suggestion(name, [...all, ...GROUP_NAMES]) : `; did you mean ${inGroup}?`;
 }
 
 async function runCommand(
@@ -99,11 +124,19 @@ async function runCommand(
 	context: CliContext,
 ): Promise<number> {
 	const {default: makeYargs} = await import('yargs');
-	const yargs = configured(makeYargs([]), module, context);
-	const find = declaredOptions(yargs);
-	const {options, operands, isHelp} = normalizeArgv(argv, {find, rewrites: module.rewrites ?? {}});
+	const yargs = configured(makeYargs([]), module);
+	const declared = listOptions(yargs);
+	const {options, operands, isHelp} = normalizeArgv(argv, {
+		find: finderOf(declared),
+		rewrites: module.rewrites ?? {},
+		names: declared.map(({name}) => name),
+	});
 	if (isHelp) {
-		await context.print(`${await yargs.getHelp()}\n`);
+		const [{commandPage}, {helpText}] = await Promise.all([
+			import('./command-page.ts'),
+			import('./help-text.ts'),
+		]);
+		await context.print(helpText(await commandPage(module), context.world.stdout.columns));
 		return EXIT_SUCCESS;
 	}
 	// Operands go around yargs: nothing of them is an option, or a number.
@@ -113,11 +146,9 @@ async function runCommand(
 	return (await module.handler({...parsed, _: operands, $given: options}, own)) ?? EXIT_SUCCESS;
 }
 
-function configured(yargs: Argv, module: CommandModule, context: CliContext): Argv {
-	const operands = module.operands === undefined ? '' : ` ${module.operands}`;
+function configured(yargs: Argv, module: CommandModule): Argv {
 	const settings = yargs
 		.scriptName(`coppice ${module.name}`)
-		.usage(`Usage: coppice ${module.name} [OPTIONS]${operands}\n\n${module.describe}`)
 		.parserConfiguration({
 			'halt-at-non-option': true,
 			'boolean-negation': false,
@@ -126,19 +157,16 @@ function configured(yargs: Argv, module: CommandModule, context: CliContext): Ar
 			'parse-numbers': false,
 			'parse-positional-numbers': false,
 		})
-		.epilogue(`Example:\n${module.example.replace(/^/gm, '  ')}`)
 		.version(false)
+		.help(false)
 		.exitProcess(false)
 		.strictOptions()
 		.showHelpOnFail(false)
-		.wrap(Math.min(context.world.stdout.columns, HELP_COLUMNS_MAX))
 		.fail((message, error) => {
 			throw error instanceof UsageError ? error : new UsageError(message || error.message);
 		});
 	return module.builder(settings);
 }
-
-const HELP_COLUMNS_MAX = 100;
 
 function overview(group?: string): string {
 	const entries = COMMANDS.filter(({name}) => group === undefined || name.startsWith(`${group} `));

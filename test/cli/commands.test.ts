@@ -473,7 +473,7 @@ test('every command has help with an example, and asks nobody for it', async t =
 		const {exitCode, stdout} = await world.run([...name.split(' '), '--help']);
 		t.is(exitCode, 0, name);
 		t.true(stdout.startsWith(`Usage: coppice ${name} [OPTIONS]`), name);
-		t.regex(stdout, /\nExample:\n {2}coppice /, name);
+		t.regex(stdout, /\nExamples?:\n {2}.*coppice /, name);
 		t.true(describe.length > 0);
 		t.deepEqual(world.broker.asked, []);
 	}

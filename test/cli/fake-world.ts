@@ -14,17 +14,22 @@ class FastClock implements Clock {
 	readonly #startMs = performance.now();
 	/** 2026-11-22T12:00:00Z. */
 	readonly #epochMs = 1_795_348_800_000;
+	readonly #speed: number;
+
+	constructor(speed: number) {
+		this.#speed = speed;
+	}
 
 	epochMs(): number {
 		return this.#epochMs; // Wall time stands still, so that texts can be compared.
 	}
 
 	monotonicMs(): number {
-		return (performance.now() - this.#startMs) * SPEED;
+		return (performance.now() - this.#startMs) * this.#speed;
 	}
 
 	setTimer(delayMs: number, fire: () => void): Timer {
-		const timeout = setTimeout(fire, Math.min(delayMs / SPEED, 60_000));
+		const timeout = setTimeout(fire, Math.min(delayMs / this.#speed, 60_000));
 		return {cancel: () => clearTimeout(timeout)};
 	}
 
@@ -85,13 +90,19 @@ export interface FakeWorldOptions {
 }
 
 export class FakeWorld {
-	readonly clock = new FastClock();
-	readonly broker = new ScriptedBroker(this.clock);
+	readonly clock: FastClock;
+	readonly broker: ScriptedBroker;
 	readonly handlers = new Map<SignalName, Set<() => void>>();
 	socketExists = true;
 	readonly processes = new Map<number, string>();
 	/** What commands wrote. */
 	readonly written = new Map<string, string>();
+
+	/** @param speed how much faster than real time its clock runs */
+	constructor(speed = SPEED) {
+		this.clock = new FastClock(speed);
+		this.broker = new ScriptedBroker(this.clock);
+	}
 
 	signal(name: SignalName): void {
 		for (const handle of [...(this.handlers.get(name) ?? [])]) handle();

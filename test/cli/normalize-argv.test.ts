@@ -2,10 +2,10 @@
 import test from 'ava';
 import fc from 'fast-check';
 import {UsageError} from '../../src/cli/command-error.ts';
-import type {DeclaredOption} from '../../src/cli/declared-options.ts';
+import type {OptionShape} from '../../src/cli/declared-options.ts';
 import {normalizeArgv} from '../../src/cli/normalize-argv.ts';
 
-const OPTIONS: readonly (DeclaredOption & {readonly short?: string})[] = [
+const OPTIONS: readonly (OptionShape & {readonly short?: string})[] = [
 	{name: 'ntasks', short: 'n', takesValue: true, isList: false},
 	{name: 'env', takesValue: true, isList: true},
 	{name: 'exclusive', short: 'x', takesValue: false, isList: false},
