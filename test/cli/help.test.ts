@@ -70,11 +70,6 @@ const hasMan = spawnSync('groff', ['--version']).status === 0;
 	t.is(stderr, '');
 	t.regex(stdout, /coppice/);
 });
-		t.is(stderr, '', name);
-		t.regex(stdout.replaceAll(/.\x08/g, ''), /\nNAME\n/);
-	}
-});
-
 test('help says what --help says, and no command shows the list', async t => {
 	const world = new FakeWorld();
 	const [help, dashed] = [

@@ -71,8 +71,10 @@ const writeChunk: World['writeFile'] = async (path, chunk, {append = false} = {}
 /** Node raises its own limit of open files to the hard one at its start: that of its parent is what the user has. */
 async function resourceLimits(): Promise<Readonly<Record<string, number>>> {
 	try {
-		const own = parseProcLimits(await readFile('/proc/self/limits', 'utf8'));
-		const {nofile} = parseProcLimits(await readFile(`/proc/${process.ppid}/limits`, 'utf8').catch(() => ''));
+		const own = parseProcLimits(await promises.readFile('/proc/self/limits', 'utf8'));
+		const {nofile} = parseProcLimits(
+			await promises.readFile(`/proc/${process.ppid}/limits`, 'utf8').catch(() => ''),
+		);
 		return nofile === undefined ? own : {...own, nofile};
 	} catch {
 		return {}; // Then the job has those of its node.
