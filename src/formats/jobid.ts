@@ -1,9 +1,10 @@
 /**
  * Job ids: RFC 19 FLUIDs, their text forms, and the pure generator. An id is a 64-bit unsigned integer:
  * milliseconds since the instance's epoch (40 bits), generator (14 bits, the rank), sequence (10 bits).
- * The forms `words` and `emoji` need tables that Coppice does not carry: they are refused by name.
  */
 import {SystemError} from './errno.ts';
+import {JOBID_EMOJI} from './jobid-emoji.ts';
+import {JOBID_WORDS} from './jobid-words.ts';
 import {quote} from './quote.ts';
 
 export type JobId = bigint;
@@ -31,7 +32,7 @@ export const JOBID_TIME_MS_MAX = 2 ** 40 - 1;
 /**
  * The text of `id` in `form`; `kvs` is `job.` and the dothex form.
  *
- * @throws {SystemError} ENOTSUP for `words` and `emoji`, ERANGE when `id` is no unsigned 64-bit integer.
+ * @throws {SystemError} ERANGE when `id` is no unsigned 64-bit integer.
  */
 export function encodeJobid(id: JobId, form: JobIdForm): string {
 	if (id < 0n || id > JOBID_MAX) throw new SystemError('ERANGE', `job id ${id}: not within 0..2^64-1`);
@@ -49,26 +50,28 @@ export function encodeJobid(id: JobId, form: JobIdForm): string {
 		case 'f58plain':
 			return F58_PREFIX_ASCII + f58Digits(id);
 		case 'words':
+			return encodeWords(id);
 		case 'emoji':
-			throw new SystemError('ENOTSUP', `job id form ${form}: not supported, use one of ${SUPPORTED}`);
+			return encodeEmoji(id);
 		default:
 			return form satisfies never;
 	}
 }
 
 /**
- * The id that `text` names in any supported form, told apart as Flux does; white space around it is dropped.
+ * The id that `text` names in any form, told apart by the rules of RFC 19; white space around it is dropped.
  *
- * @throws {SystemError} EINVAL when `text` is no job id (or one in words or emoji), ERANGE beyond 64 bits.
+ * @throws {SystemError} EINVAL when `text` is no job id, ERANGE beyond 64 bits.
  */
 export function decodeJobid(text: string): JobId {
 	const trimmed = text.trim();
 	if (trimmed.startsWith('job.')) return decodeDothex(trimmed.slice('job.'.length), text);
 	if (trimmed.includes('.')) return decodeDothex(trimmed, text);
-	if (trimmed.includes('-')) throw invalid(text, 'words (a-b-c--d-e-f) are not supported');
+	if (trimmed.includes('-')) return decodeWords(trimmed, text);
 	if (trimmed.startsWith(F58_PREFIX) || trimmed.startsWith(F58_PREFIX_ASCII)) {
 		return decodeF58(trimmed.slice(1), text);
 	}
+	if (EMOJI_START.test(trimmed)) return decodeEmoji(trimmed, text);
 	const {base, digits, pattern} = /^0x/i.test(trimmed)
 		? {base: 'hexadecimal', digits: trimmed, pattern: /^0x[0-9a-f]+$/i}
 		: {base: 'decimal', digits: trimmed, pattern: /^[0-9]+$/};
@@ -122,7 +125,13 @@ const F58_PREFIX = 'ƒ';
 const F58_PREFIX_ASCII = 'f';
 const F58_ALPHABET = '123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz';
 const F58_BASE = BigInt(F58_ALPHABET.length);
-const SUPPORTED = JOBID_FORMS.filter(form => form !== 'words' && form !== 'emoji').join(', ');
+/** A character of four bytes in UTF-8 that begin with F0 9F. */
+const EMOJI_START = /^[\u{1f000}-\u{1ffff}]/u;
+/** 2^64-1 has so many digits of base 576. */
+const EMOJI_DIGITS_MAX = 7;
+const WORDS_OF_HALF = 3;
+const HALF_BITS = 32n;
+const HALF_MASK = (1n << HALF_BITS) - 1n;
 
 function dothex(id: JobId): string {
 	return id
@@ -164,6 +173,66 @@ function decodeF58(encoded: string, text: string): JobId {
 	let id = 0n;
 	for (const digit of digits) id = id * F58_BASE + BigInt(F58_ALPHABET.indexOf(digit));
 	return checkRange(id, text);
+}
+
+/** Each half of 32 bits, the lower one first, as three digits of base 1626, the lowest first. */
+function encodeWords(id: JobId): string {
+	const words = JOBID_WORDS.split(' ');
+	const textOf = (half: JobId): string => {
+		const digits: string[] = [];
+		for (let rest = Number(half); digits.length < WORDS_OF_HALF; rest = Math.floor(rest / words.length))
+			digits.push(words[rest % words.length]!);
+		return digits.join('-');
+	};
+	return `${textOf(id & HALF_MASK)}--${textOf(id >> HALF_BITS)}`;
+}
+
+function decodeWords(encoded: string, text: string): JobId {
+	const words = JOBID_WORDS.split(' ');
+	const values = encoded
+		.toLowerCase()
+		.split(/-+/)
+		.map(word => {
+			const value = words.indexOf(word);
+			if (value === -1) throw invalid(text, `'${word}' is none of the words of a job id`);
+			return value;
+		});
+	if (values.length !== 2 * WORDS_OF_HALF) throw invalid(text, 'six words are needed, as in a-b-c--d-e-f');
+	const halfOf = (from: number): JobId => {
+		const half = values
+			.slice(from, from + WORDS_OF_HALF)
+			.reduceRight((sum, digit) => sum * words.length + digit, 0);
+		if (BigInt(half) > HALF_MASK) throw invalid(text, 'three words together exceed 32 bits');
+		return BigInt(half);
+	};
+	return halfOf(0) | (halfOf(WORDS_OF_HALF) << HALF_BITS);
+}
+
+function encodeEmoji(id: JobId): string {
+	const digits = [...JOBID_EMOJI];
+	const base = BigInt(digits.length);
+	let text = '';
+	let rest = id;
+	do {
+		text = digits[Number(rest % base)]! + text;
+		rest /= base;
+	} while (rest > 0n);
+	return text;
+}
+
+function decodeEmoji(encoded: string, text: string): JobId {
+	const digits = [...JOBID_EMOJI];
+	const values = Array.from(encoded, emoji => {
+		const value = digits.indexOf(emoji);
+		if (value === -1) throw invalid(text, `${quote(emoji)} is none of the emoji of a job id`);
+		return value;
+	});
+	while (values[0] === 0) values.shift();
+	if (values.length > EMOJI_DIGITS_MAX) throw outOfRange(text);
+	return checkRange(
+		values.reduce((sum, digit) => sum * BigInt(digits.length) + BigInt(digit), 0n),
+		text,
+	);
 }
 
 function checkRange(id: JobId, text: string): JobId {
