@@ -60,7 +60,7 @@ const ENTRY_POINTS = new Set([
 	'src/broker/real/broker-main.ts',
 	'src/cli/real/daemon-main.ts',
 	'src/exec/real/shell-main.ts',
-	'src/repl/evaluate.ts', // By bin/coppice, when the REPL is used.
+	'src/repl/repl.ts', // By bin/coppice, when the REPL is used.
 ]);
 
 interface Source {

@@ -88,7 +88,10 @@ function checkDigest(
 	}
 }
 
-/** The facts from `from` through `to`, as plain JSON: ids as decimal strings, bytes in hex. */
+/**
+ * The facts from `from` through `to`, as plain JSON: ids as decimal strings, bytes in hex. `seq` is the place in the log; a
+ * report's own number, which its rank counts, is `reportSeq`.
+ */
 export async function* dumpFacts(
 	log: EventLog,
 	{from, to}: {readonly from: number; readonly to: number},
@@ -99,9 +102,14 @@ export async function* dumpFacts(
 		}
 		for (const [index, fact] of record.facts.entries()) {
 			const seq = record.seq + index;
-			if (seq >= from && seq <= to) yield {seq, ...(plain(fact) as object)};
+			if (seq >= from && seq <= to) yield {seq, ...plainFact(fact)};
 		}
 	}
+}
+
+function plainFact(fact: unknown): object {
+	const {seq: reportSeq, ...rest} = plain(fact) as {readonly seq?: number};
+	return reportSeq === undefined ? rest : {...rest, reportSeq};
 }
 
 /** A value that JSON can carry. */

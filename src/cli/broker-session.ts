@@ -39,6 +39,8 @@ export interface BrokerSessionOptions extends PatienceOptions {
 export interface FollowOptions {
 	/** Asked when the stream has ended well: false makes it begin again, ENDED_EARLY_MAX times. */
 	readonly isComplete?: () => boolean;
+	/** The rank that is asked; default: the first that has the service, on the way up. */
+	readonly nodeid?: number;
 }
 
 /** The instance stayed out of reach of a command that waits. */
@@ -115,13 +117,13 @@ export class BrokerSession {
 	async *follow(
 		topic: string,
 		payloadOf: () => unknown,
-		{isComplete = () => true}: FollowOptions = {},
+		{isComplete = () => true, ...options}: FollowOptions = {},
 	): AsyncGenerator<unknown> {
 		const {clock, uri} = this.#options;
 		await this.#ready();
 		for (let ended = 1; ; ended += 1) {
 			try {
-				yield* this.#client.resumableStream(topic, payloadOf);
+				yield* this.#client.resumableStream(topic, payloadOf, options);
 			} catch (error) {
 				throw this.#explained(error);
 			}

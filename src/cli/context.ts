@@ -5,7 +5,7 @@
 import type {Clock} from '../ports/clock.ts';
 import type {Random} from '../ports/random.ts';
 import type {Transport} from '../ports/transport.ts';
-import type {Evaluate} from './repl-source.ts';
+import type {OpenRepl} from './repl-source.ts';
 import {BrokerSession, type PatienceOptions} from './broker-session.ts';
 
 export interface Sink {
@@ -17,6 +17,15 @@ export interface Sink {
 }
 
 export type SignalName = 'SIGINT' | 'SIGTERM' | 'SIGTSTP';
+
+export interface ReadLinesOptions {
+	readonly prompt: string;
+	/** Keeps what was typed for the next time; null: it is forgotten. Only of a terminal. */
+	readonly historyPath: string | null;
+	readonly complete: (line: string) => Promise<readonly [matches: string[], fragment: string]>;
+	/** ^C; without it, and when it answers false, the line is dropped. */
+	readonly onInterrupt: () => boolean;
+}
 
 export interface World {
 	readonly env: Readonly<Record<string, string | undefined>>;
@@ -38,10 +47,10 @@ export interface World {
 	resourceLimits(): Promise<Readonly<Record<string, number>>>;
 	/** All of standard input. */
 	readInput(): Promise<string>;
-	/** Lines that a person types, with a prompt and a history; ends at end of file. */
-	readLines(prompt: string): AsyncIterable<string>;
-	/** Evaluates a REPL expression; rejects with a `SystemError` EINVAL that says what is wrong with it. */
-	readonly evaluate: Evaluate;
+	/** Lines that a person types; ends at end of file. */
+	readLines(options: ReadLinesOptions): AsyncIterable<string>;
+	/** Makes a REPL of a source. */
+	readonly openRepl: OpenRepl;
 	/** Whether anything is at `path`. */
 	exists(path: string): Promise<boolean>;
 	/** What tells a process from a later one with its pid; null: it is gone, or dead. */

@@ -1,7 +1,7 @@
 /** A state as people look at it: plain JSON, ids as text, times in epoch seconds. Pure. */
 import {decodeJobid, encodeJobid} from '../formats/jobid.ts';
 import type {DurableState} from '../machines/durable-state.ts';
-import type {JobSnapshot} from '../machines/job.ts';
+import type {JobContext, JobSnapshot} from '../machines/job.ts';
 import {plain} from '../broker/log-view.ts';
 
 export interface JobSummary {
@@ -11,17 +11,33 @@ export interface JobSummary {
 	readonly [field: string]: unknown;
 }
 
-export function brokerView({broker}: DurableState): object {
+/** Everything that the REPL names, at one moment. */
+export function viewOf(state: DurableState) {
+	return {
+		broker: brokerView(state),
+		peers: listView(state.peers),
+		rpcs: listView(state.rpcs),
+		jobs: [...state.jobs.values()].map(jobView),
+		parts: listView(state.parts),
+		nodes: listView(state.nodes),
+		/** Those that are not open. */
+		queues: listView(state.queues),
+		lost: [...state.lost.values()].map(({id, reason, seq}) => ({id: String(id), reason, seq})),
+	};
+}
+
+function brokerView({broker}: DurableState): object {
 	return {state: broker.value, ...(plain(broker.context) as object)};
 }
 
 export function jobView({value, context}: JobSnapshot): JobSummary {
-	const {jobspec: _, events, ...rest} = context;
+	const {jobspec, events, ...rest} = context;
 	return {
-		...(plain(rest) as object),
 		id: String(context.id),
 		f58: encodeJobid(context.id, 'f58plain'),
+		name: nameOf(jobspec),
 		state: value,
+		...(plain(rest) as object),
 		events: events.map(({name, atMs, context: what}) => ({
 			time: atMs / 1000,
 			name,
@@ -30,29 +46,15 @@ export function jobView({value, context}: JobSnapshot): JobSummary {
 	};
 }
 
-export function jobsView({jobs}: DurableState): readonly JobSummary[] {
-	return [...jobs.values()].map(jobView);
+function listView(
+	snapshots: ReadonlyMap<unknown, {readonly value: string; readonly context: object}>,
+): readonly object[] {
+	return [...snapshots.values()].map(({value, context}) => ({state: value, ...(plain(context) as object)}));
 }
 
-export function partsView({parts}: DurableState): readonly object[] {
-	return [...parts.values()].map(({value, context}) => ({state: value, ...(plain(context) as object)}));
-}
-
-export function rpcsView({rpcs}: DurableState): readonly object[] {
-	return [...rpcs.values()].map(({value, context}) => ({state: value, ...(plain(context) as object)}));
-}
-
-export function peersView({peers}: DurableState): readonly object[] {
-	return [...peers.values()].map(({value, context}) => ({state: value, ...(plain(context) as object)}));
-}
-
-export function nodesView({nodes}: DurableState): readonly object[] {
-	return [...nodes.values()].map(({value, context}) => ({state: value, ...(plain(context) as object)}));
-}
-
-/** Those that are not open. */
-export function queuesView({queues}: DurableState): readonly object[] {
-	return [...queues.values()].map(({value, context}) => ({state: value, ...(plain(context) as object)}));
+function nameOf(jobspec: JobContext['jobspec']): string {
+	const {attributes} = jobspec as {attributes?: {system?: {job?: {name?: string}}}};
+	return attributes?.system?.job?.name ?? '';
 }
 
 /** Any RFC 19 form, a number, or a job as `jobs` lists it. */

@@ -222,6 +222,7 @@ const ROWS: readonly {
 	{argv: ['log', 'lost+found', '--held'], stdout: `held:\n  id=${JOB_ID} kind=ghost reason=r\n`},
 	{argv: ['log', 'lost+found', '--release', JOB_F58], stdout: ''},
 	{argv: ['repl', '-e', 'jobs'], stdout: '{"expression":"jobs"}\n'},
+	{argv: ['repl', '-e', 'watch()'], stdout: '{"seq":1}\n{"seq":2}\n'},
 	{argv: ['--version'], stdout: 'coppice 1.2.3\n'},
 ];
 
@@ -400,8 +401,9 @@ test('attach to an unknown job says so', async t => {
 
 test('repl goes on after a mistake', async t => {
 	const world = scripted();
-	const {stdout, stderr, exitCode} = await world.run(['repl'], {lines: ['a', '', 'bad(', 'b', 'exit', 'c']});
-	t.deepEqual([stdout, exitCode], ['{"expression":"a"}\n{"expression":"b"}\n', 0]);
+	const lines = ['a', '', 'bad(', 'watch()', 'exit', 'c'];
+	const {stdout, stderr, exitCode} = await world.run(['repl'], {lines});
+	t.deepEqual([stdout, exitCode], ['<{"expression":"a"}>\n<{"seq":1}>\n<{"seq":2}>\n', 0]);
 	t.is(stderr, "coppice repl: EINVAL: ')' is missing at 4\n");
 });
 

@@ -1,4 +1,5 @@
 /** The world of a command line in a test: output is kept, signals are sent by hand, time runs fast. */
+import {Readable} from 'node:stream';
 import type {Clock, Timer} from '../../src/ports/clock.ts';
 import type {Random} from '../../src/ports/random.ts';
 import type {Sink, SignalName, World} from '../../src/cli/context.ts';
@@ -146,10 +147,15 @@ export class FakeWorld {
 				this.written.set(path, before + Buffer.from(chunk as string).toString());
 			},
 			readInput: async () => input,
-			evaluate: async expression => {
-				if (expression === 'bad(') throw new SystemError('EINVAL', "')' is missing at 4");
-				return {expression};
-			},
+			openRepl: async () => ({
+				evaluate: async expression => {
+					if (expression === 'bad(') throw new SystemError('EINVAL', "')' is missing at 4");
+					if (expression === 'watch()') return Readable.from([{seq: 1}, {seq: 2}]);
+					return {expression};
+				},
+				complete: async () => [[], ''],
+				render: value => `<${JSON.stringify(value)}>\n`,
+			}),
 			readLines: async function* () {
 				yield* lines;
 			},

@@ -25,7 +25,7 @@ export class ProcessSink implements Sink {
 	}
 
 	get columns(): number {
-		return this.#stream.columns ?? COLUMNS_DEFAULT;
+		return this.#stream.columns || COLUMNS_DEFAULT; // 0: a terminal that does not know its width.
 	}
 
 	write(chunk: string | Uint8Array): Promise<void> {

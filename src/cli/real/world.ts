@@ -6,10 +6,10 @@ import {SystemClock} from '../../ports/real/system-clock.ts';
 import {parseProcLimits} from '../../formats/rlimit.ts';
 import {asSystemError} from '../../formats/errno.ts';
 import {UnixTransport} from '../../net/real/unix-transport.ts';
-import type {World} from '../context.ts';
+import type {ReadLinesOptions, World} from '../context.ts';
 import {ProcessSink} from './process-sink.ts';
 
-export function realWorld(evaluate: World['evaluate']): World {
+export function realWorld(openRepl: World['openRepl']): World {
 	return {
 		env: process.env,
 		cwd: workingDirectory(),
@@ -30,7 +30,7 @@ export function realWorld(evaluate: World['evaluate']): World {
 		resourceLimits,
 		readInput,
 		readLines,
-		evaluate,
+		openRepl,
 		exists,
 		processStart,
 		onSignal: (name, handle) => {
@@ -87,15 +87,10 @@ async function readInput(): Promise<string> {
 	return Buffer.concat(chunks).toString('utf8');
 }
 
-async function* readLines(prompt: string): AsyncGenerator<string> {
-	const {createInterface} = process.getBuiltinModule('node:readline'); // Loaded late: no other command needs it.
-	const isTerminal = process.stdin.isTTY === true;
-	const input = createInterface({input: process.stdin, output: process.stdout, terminal: isTerminal, prompt});
-	if (isTerminal) input.prompt();
-	for await (const line of input) {
-		yield line;
-		if (isTerminal) input.prompt();
-	}
+/** Loaded late: no other command needs it. */
+async function* readLines(options: ReadLinesOptions): AsyncGenerator<string> {
+	const {readTypedLines} = await import('./read-lines.ts');
+	yield* readTypedLines(options);
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -10,6 +10,8 @@ import {drained} from '../job-list/topics.ts';
 export interface LogInspector {
 	stat(): Promise<object>;
 	facts(range: {readonly from: number; readonly to: number}): AsyncIterable<object>;
+	/** Resolves when there may be facts after `seq`, at the latest after a second. */
+	grown(seq: number): Promise<void>;
 	verify(): Promise<object>;
 	replay(toSeq: number | null): Promise<object>;
 	salvage(yes: boolean): Promise<object>;
@@ -51,11 +53,16 @@ async function sendState(request: RpcRequest, inspector: LogInspector): Promise<
 
 async function dump(request: RpcRequest, inspector: LogInspector): Promise<void> {
 	const fields = new Fields(request);
-	const from = fields.integer('from', 1);
+	let from = fields.integer('from', 1);
 	const to = fields.integer('to', Number.MAX_SAFE_INTEGER);
-	for await (const fact of inspector.facts({from, to})) {
-		if (!request.isOpen) return;
-		if (!request.respondStream(fact)) await drained(request);
-	}
+	const isFollowed = fields.flag('follow');
+	do {
+		for await (const fact of inspector.facts({from, to})) {
+			if (!request.isOpen) return;
+			if (!request.respondStream(fact)) await drained(request);
+			from = (fact as {readonly seq: number}).seq + 1;
+		}
+		if (isFollowed && request.isOpen) await inspector.grown(from - 1);
+	} while (isFollowed && request.isOpen && from <= to);
 	request.end();
 }
