@@ -95,6 +95,11 @@ export function reportsOf(key: PartKey, events: readonly JournalEvent[]): PartRe
 	return reports;
 }
 
+/** Whether the last report is among the events: nothing of the part is alive any more. */
+export function hasExited(events: readonly JournalEvent[]): boolean {
+	return events.some(({name}) => name === 'done');
+}
+
 /** The event that records an order to end the part. */
 export function eventOfOrder(order: EndingOrder, atMs: number): JournalEvent {
 	return {timestamp: atMs / 1000, name: 'shell.ending', context: {...order}};

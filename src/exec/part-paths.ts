@@ -17,7 +17,7 @@ export interface RankSite {
 	readonly jobdir: string;
 	/** The run directory: sockets, the shell's log. */
 	readonly rundir: string;
-	/** The cgroup below which ranks make theirs (`findCgroupBase`). */
+	/** The cgroup below which ranks make theirs (`findCgroupBase`); '': none, sessions and marks tell what belongs to a part. */
 	readonly cgroupBase: string;
 }
 
@@ -31,6 +31,7 @@ export function checkSite(site: RankSite): void {
 	if (!Number.isInteger(site.rank) || site.rank < 0)
 		throw new SystemError('EINVAL', `rank ${site.rank}: not a rank`);
 	for (const path of [site.jobdir, site.rundir, site.cgroupBase]) {
+		if (path === '' && path === site.cgroupBase) continue;
 		if (!path.startsWith('/')) throw new SystemError('EINVAL', `${path}: must be an absolute path`);
 	}
 	const socket = socketPath(site);
@@ -51,13 +52,18 @@ export function partDir(site: RankSite, key: PartKey): string {
 	return `${rankDir(site)}/job-${partName(key)}`;
 }
 
-/** The cgroup of a rank: the shell's and those of its parts lie in it. */
+/** The cgroup of a rank: the shell's and those of its parts lie in it. '' without cgroups. */
 export function rankCgroup({cgroupBase, instance, rank}: RankSite): string {
-	return `${cgroupBase}/coppice-${instance}.${rank}`;
+	return cgroupBase === '' ? '' : `${cgroupBase}/coppice-${instance}.${rank}`;
 }
 
 export function partCgroup(site: RankSite, key: PartKey): string {
-	return `${rankCgroup(site)}/job-${partName(key)}`;
+	return site.cgroupBase === '' ? '' : `${rankCgroup(site)}/job-${partName(key)}`;
+}
+
+/** What every process of a part has in its environment as COPPICE_PART, where no cgroup holds them together. */
+export function partMark({instance, rank}: Pick<RankSite, 'instance' | 'rank'>, key: PartKey): string {
+	return `${instance}.${rank}/${partName(key)}`;
 }
 
 /** Where the job shell listens. */

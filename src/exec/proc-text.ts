@@ -4,6 +4,9 @@
 export interface ProcStat {
 	/** `Z` and `X` are dead. */
 	readonly state: string;
+	readonly parent: number;
+	readonly group: number;
+	readonly session: number;
 	/** Field 22: clock ticks since boot at which the process started. */
 	readonly startTicks: number;
 }
@@ -12,9 +15,9 @@ export interface ProcStat {
 export function parseStat(text: string): ProcStat | undefined {
 	const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
 	const startTicks = Number(fields[19]);
-	return fields[0] === undefined || !Number.isInteger(startTicks)
-		? undefined
-		: {state: fields[0], startTicks};
+	if (fields[0] === undefined || !Number.isInteger(startTicks)) return undefined;
+	const [parent, group, session] = fields.slice(1, 4).map(Number) as [number, number, number];
+	return {state: fields[0], parent, group, session, startTicks};
 }
 
 export function isDeadState(state: string): boolean {
@@ -36,6 +39,20 @@ export function parseCgroup2Mount(mountinfo: string): {mountPoint: string; root:
 /** The path on the `0::` line of /proc/self/cgroup, or undefined without cgroup v2. */
 export function parseOwnCgroup(text: string): string | undefined {
 	return /^0::(.*)$/m.exec(text)?.[1];
+}
+
+/**
+ * The cgroups at and above one, from it up to the nearest that is a unit of systemd (`….scope`, `….service`), or to the
+ * top: what lies above a unit is its manager's, who wants no others there (systemd.io/CGROUP_DELEGATION).
+ */
+export function ancestorsInUnit(own: string): string[] {
+	const names = own.split('/').filter(name => name !== '');
+	const found: string[] = [];
+	for (let length = names.length; length >= 0; length--) {
+		found.push(`/${names.slice(0, length).join('/')}`);
+		if (length > 0 && /\.(scope|service)$/.test(names[length - 1]!)) break;
+	}
+	return found;
 }
 
 /** `populated` of a cgroup.events file. */

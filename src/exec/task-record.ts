@@ -33,6 +33,8 @@ export interface ExitRecord {
 	/** Whether every byte of the stream has been copied. */
 	readonly stdoutComplete: boolean;
 	readonly stderrComplete: boolean;
+	/** The shim knows that nothing is left of what the task started; without a cgroup only. */
+	readonly isAlone: boolean;
 	/** Bytes of output that a full disk swallowed. */
 	readonly lostBytes: number;
 	readonly error?: string;
@@ -69,15 +71,18 @@ export function parseClaim(text: string): Claim {
 
 /** The end that a claim file records, or null while it has none. */
 export function parseExit(text: string): ExitRecord | null {
-	const match = /^exit (\d+) (\d{13}) ([01])([01]) (\d+) ([^\n]*)\n/.exec(text.slice(EXIT_RECORD_OFFSET));
+	const match = /^exit (\d+) (\d{13}) ([01])([01])([01]?) (\d+) ([^\n]*)\n/.exec(
+		text.slice(EXIT_RECORD_OFFSET),
+	);
 	if (match === null) return null;
-	const error = match[6]!.trimEnd();
+	const error = match[7]!.trimEnd();
 	return {
 		waitStatus: Number(match[1]),
 		endMs: Number(match[2]),
 		stdoutComplete: match[3] === '1',
 		stderrComplete: match[4] === '1',
-		lostBytes: Number(match[5]),
+		isAlone: match[5] === '1',
+		lostBytes: Number(match[6]),
 		...(error === '' ? {} : {error}),
 	};
 }

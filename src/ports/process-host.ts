@@ -116,7 +116,7 @@ export interface HostAttributes {
 	readonly launcherPid: number | null;
 	/** The cgroup below which this rank's parts live, as an absolute path, or '' without cgroups. */
 	readonly jobCgroup: string;
-	/** `cgroup2`, or what replaces it. */
+	/** How processes of jobs are told from others: `cgroup2`, or `session` where no cgroup may be made. */
 	readonly tracking: string;
 	/** What is wrong with the supervisor, and for how long, as a person reads it; null or absent: nothing. */
 	readonly fault?: {readonly text: string; readonly ageMs: number} | null;

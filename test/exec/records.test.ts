@@ -15,6 +15,7 @@ import {
 } from '../../src/exec/launch-record.ts';
 import {checkSite, parsePartDir, parsePartName} from '../../src/exec/part-paths.ts';
 import {
+	ancestorsInUnit,
 	parseCgroup2Mount,
 	parseOwnCgroup,
 	parsePopulated,
@@ -122,6 +123,7 @@ test('an exit record has an end only when it was overwritten as a whole', t => {
 		endMs: 1_700_000_000_000,
 		stdoutComplete: true,
 		stderrComplete: false,
+		isAlone: false,
 		lostBytes: 5,
 		error: 'x: No such file',
 	});
@@ -168,10 +170,33 @@ test('a site that can not be named on disk or as a socket is refused', t => {
 		t.throws(() => checkSite({...site, ...more}), {code: 'EINVAL'});
 });
 
+test('an exit record says whether anything is left of the task, if its shim could tell', t => {
+	const recordOf = (flags: string) =>
+		parseExit(`${wide('shim 5 77 boot')}${wide('task')}${`exit 0 1700000000000 ${flags} 0 `.padEnd(255)}\n`);
+	t.deepEqual(
+		['11', '110', '001'].map(flags => recordOf(flags)?.isAlone),
+		[false, false, true],
+	);
+	t.like(recordOf('011'), {stdoutComplete: false, stderrComplete: true});
+});
+
 test('a stat file is read after the last parenthesis', t => {
 	const tail = '1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 4242 20';
-	t.deepEqual(parseStat(`77 (evil) R 1 (x) S ${tail}`), {state: 'S', startTicks: 4242});
+	t.deepEqual(parseStat(`77 (evil) R 1 (x) S ${tail}`), {
+		state: 'S',
+		parent: 1,
+		group: 2,
+		session: 3,
+		startTicks: 4242,
+	});
 	t.is(parseStat('77 (short) S 1 2'), undefined);
+});
+
+test('a delegated subtree ends at the unit of systemd that it is', t => {
+	t.deepEqual(ancestorsInUnit('/a/b'), ['/a/b', '/a', '/']);
+	t.deepEqual(ancestorsInUnit('/'), ['/']);
+	const unit = '/user.slice/user-9.slice/user@9.service/app.slice/run-r1.scope';
+	t.deepEqual(ancestorsInUnit(`${unit}/x/y`), [`${unit}/x/y`, `${unit}/x`, unit]);
 });
 
 test('cgroup v2 is found below a hybrid hierarchy, with spaces in its name', t => {

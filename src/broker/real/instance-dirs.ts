@@ -7,7 +7,7 @@ import {chmod, realpath, stat} from 'node:fs/promises';
 import {basename, dirname, join} from 'node:path';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {rankDir, type RankSite} from '../../exec/part-paths.ts';
-import {findCgroupBase} from '../../exec/real/cgroup.ts';
+import {findCgroupBase, isUsableBase} from '../../exec/real/cgroup.ts';
 import {HEAD_FILE} from '../../store/head-file.ts';
 import {
 	checkDirectories,
@@ -64,7 +64,7 @@ export interface PreparedInstance {
  * Decides whether and as whom an instance may start, and makes its directories (mode 0700) and records. `work` runs
  * while no other start on the same state directory can come between.
  *
- * @throws {SystemError} as `decideStart`, `checkDirectories` and `findCgroupBase`; EBUSY while another start is at it.
+ * @throws {SystemError} as `decideStart` and `checkDirectories`; EBUSY while another start is at it.
  */
 export async function withPreparedInstance<T>(
 	options: PrepareOptions,
@@ -159,7 +159,7 @@ async function prepare(options: PrepareOptions, {names, statedir}: Resolved): Pr
 	let before: InstanceInfo;
 	if (isKnown) {
 		checkSite(decision.info, site);
-		before = {...decision.info, cgroupBase: await cgroupBaseOf(decision.info)};
+		before = {...decision.info, cgroupBase: await cgroupBaseOf(decision.info, warn)};
 	} else {
 		const instance = site?.instance ?? options.uuid();
 		before = {
@@ -170,7 +170,7 @@ async function prepare(options: PrepareOptions, {names, statedir}: Resolved): Pr
 			rundir: asked.rundir ?? join(names.rundirs, instance),
 			size: options.size ?? 1,
 			topo,
-			cgroupBase: await cgroupBaseOf(null),
+			cgroupBase: await cgroupBaseOf(null, warn),
 			createdMs: options.nowMs,
 		};
 	}
@@ -224,12 +224,18 @@ async function lookAt(statedir: string): Promise<StateDirFound> {
 	};
 }
 
-/** The cgroup that the instance had, as long as it is there; after a reboot it may be gone, with all that was in it. */
-async function cgroupBaseOf(info: InstanceInfo | null): Promise<string> {
-	if (info !== null && info.cgroupBase !== '' && (await isThere(info.cgroupBase))) return info.cgroupBase;
+/**
+ * The cgroup that the instance had, as long as it can be used: after a reboot, or in another login session, it may be gone or
+ * out of reach. Jobs keep what they were started with. '': there is none, and sessions and marks must do.
+ */
+async function cgroupBaseOf(info: InstanceInfo | null, warn: (text: string) => void): Promise<string> {
+	if (info !== null && info.cgroupBase !== '') {
+		if ((await isThere(info.cgroupBase)) && isUsableBase(info.cgroupBase)) return info.cgroupBase;
+	}
 	const base = findCgroupBase();
 	if (typeof base === 'string') return base;
-	throw base; // What it says is what to do about it.
+	warn(`processes of jobs are tracked by session, not by cgroup: ${base.message}`);
+	return '';
 }
 
 async function makeAll(

@@ -8,10 +8,13 @@ import {join} from 'node:path';
 import {asSystemError} from '../../formats/errno.ts';
 import {encodeJobid} from '../../formats/jobid.ts';
 import {decodePart, type StoredSpec} from '../../exec/launch-record.ts';
-import {parsePartDir, rankCgroup, rankDir} from '../../exec/part-paths.ts';
+import {parsePartDir, partCgroup, rankDir} from '../../exec/part-paths.ts';
 import {isPopulated, pidsIn} from '../../exec/real/cgroup.ts';
+import {isAlive} from '../../exec/real/proc.ts';
+import {livingMembers} from '../../exec/real/session-tracking.ts';
 import {parseClaim, parseExit} from '../../exec/task-record.ts';
 import {partName, type PartKey} from '../../ports/process-host.ts';
+import {SystemClock} from '../../ports/real/system-clock.ts';
 import {
 	brokerPidPath,
 	daemonLockName,
@@ -96,11 +99,12 @@ export async function unfinishedOf(info: InstanceInfo): Promise<UnfinishedPart[]
 export async function unfinishedOfRank(info: InstanceInfo, rank: number): Promise<UnfinishedPart[]> {
 	const site = {...info, rank};
 	const unfinished: UnfinishedPart[] = [];
+	const marked = onlyOnce(() => livingMembers(site, new SystemClock()));
 	for (const entry of await entriesOf(rankDir(site))) {
 		const key = entry.isDirectory() ? parsePartDir(entry.name) : undefined;
 		if (key === undefined) continue;
 		const directory = join(rankDir(site), entry.name);
-		const part = await examinePart(directory, {key, rank, cgroup: `${rankCgroup(site)}/${entry.name}`});
+		const part = await examinePart(directory, {key, rank, cgroup: partCgroup(site, key), marked});
 		if (part !== null) unfinished.push(part);
 	}
 	return unfinished;
@@ -172,36 +176,49 @@ export async function entriesOf(path: string): Promise<Dirent[]> {
 interface PartPlace {
 	readonly key: PartKey;
 	readonly rank: number;
+	/** As it would be named now; '' without cgroups. */
 	readonly cgroup: string;
+	/** What carries the mark of a part of this rank, by part. */
+	readonly marked: () => ReadonlyMap<string, readonly number[]>;
 }
 
 async function examinePart(
 	directory: string,
-	{key, rank, cgroup}: PartPlace,
+	{key, rank, cgroup, marked}: PartPlace,
 ): Promise<UnfinishedPart | null> {
 	const specPath = join(directory, 'part');
 	const text = await readSmallFile(specPath);
 	const spec = text === null ? null : readSpec(text, specPath);
 	const cgroups = [...new Set([cgroup, spec?.cgroup ?? cgroup])].filter(path => path.startsWith('/sys/'));
 	// A cgroup of the same name after a reboot holds something else.
-	const isAlive = (spec === null || spec.bootId === bootId()) && cgroups.some(isPopulated);
+	const isOfThisBoot = spec === null || spec.bootId === bootId();
+	const tasks = await Promise.all((spec?.tasks ?? []).map(task => examineTask(directory, task)));
+	const pids = [
+		...new Set([
+			...cgroups.flatMap(pidsOf),
+			// Without a cgroup: those that its claims name, and what carries its mark.
+			...((spec?.cgroup ?? cgroup) === ''
+				? [...tasks.flatMap(({alive}) => alive), ...(marked().get(partName(key)) ?? [])]
+				: []),
+		]),
+	];
+	const isLiving = isOfThisBoot && (pids.length > 0 || cgroups.some(isPopulated));
 	const head = {
 		job: `${encodeJobid(key.id, 'f58plain')} (${partName(key)})`,
 		attempt: key.attempt,
 		rank,
-		isAlive,
+		isAlive: isLiving,
 	};
 	if (spec === null) {
 		// Nothing starts before its spec is there.
-		if (!isAlive) return null;
+		if (!isLiving) return null;
 		const sinceMs = (await stat(directory)).mtimeMs;
-		return {...head, pids: cgroups.flatMap(pidsOf), sinceMs};
+		return {...head, pids, sinceMs};
 	}
-	const tasks = await Promise.all(spec.tasks.map(task => examineTask(directory, task)));
-	if (!isAlive && tasks.every(({isOver}) => isOver)) return null;
+	if (!isLiving && tasks.every(({isOver}) => isOver)) return null;
 	const starts = tasks.flatMap(({startMs}) => startMs ?? []);
 	const sinceMs = starts.length > 0 ? Math.min(...starts) : (await stat(specPath)).mtimeMs;
-	return {...head, pids: cgroups.flatMap(pidsOf), sinceMs};
+	return {...head, pids, sinceMs};
 }
 
 function readSpec(text: string, path: string): StoredSpec | null {
@@ -215,13 +232,25 @@ function readSpec(text: string, path: string): StoredSpec | null {
 async function examineTask(
 	directory: string,
 	task: number,
-): Promise<{readonly isOver: boolean; readonly startMs: number | null}> {
+): Promise<{readonly isOver: boolean; readonly startMs: number | null; readonly alive: readonly number[]}> {
 	const text = await readSmallFile(join(directory, `claim.${task}`));
 	const claim = text === null ? null : parseClaim(text);
 	const isOver = claim?.kind === 'void' || (text !== null && parseExit(text) !== null);
-	return {isOver, startMs: claim?.kind === 'claimed' ? (claim.task?.startMs ?? null) : null};
+	if (claim?.kind !== 'claimed') return {isOver, startMs: null, alive: []};
+	const named = [claim.shim, claim.task].filter(process => process !== null);
+	return {
+		isOver,
+		startMs: claim.task?.startMs ?? null,
+		alive: named.filter(isAlive).map(({pid}) => pid),
+	};
 }
 
 function pidsOf(cgroup: string): number[] {
 	return ['', '/payload', '/shim'].flatMap(below => pidsIn(`${cgroup}${below}`));
+}
+
+/** `make`, called when it is first needed. */
+function onlyOnce<T>(make: () => T): () => T {
+	let made: {readonly value: T} | undefined;
+	return () => (made ??= {value: make()}).value;
 }

@@ -8,7 +8,9 @@ import {makeDirectory} from '../../broker/real/small-file.ts';
 import {pause} from '../../broker/real/pause.ts';
 import {rankCgroup} from '../../exec/part-paths.ts';
 import {isPopulated, removeCgroup} from '../../exec/real/cgroup.ts';
+import {livingMembers} from '../../exec/real/session-tracking.ts';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
+import {SystemClock} from '../../ports/real/system-clock.ts';
 
 /** The socket of the host's default instance is found here. */
 export const DEFAULT_LINK = '/run/coppice/local';
@@ -63,9 +65,12 @@ async function isQuiet(info: InstanceInfo): Promise<boolean> {
 			if (performance.now() > untilMs) return false;
 			await pause(POLL_MS);
 		}
-		if (info.cgroupBase === '') continue;
-		const cgroup = rankCgroup({...info, rank});
-		while (isPopulated(cgroup)) {
+		const site = {...info, rank};
+		const isAlive = () =>
+			info.cgroupBase === ''
+				? livingMembers(site, new SystemClock()).size > 0
+				: isPopulated(rankCgroup(site));
+		while (isAlive()) {
 			if (performance.now() > untilMs) return false;
 			await pause(POLL_MS);
 		}

@@ -26,6 +26,7 @@ const INSTANCE_VARIABLES = new Set([
 	'PMI_RANK',
 	'PMI_SIZE',
 	'PMI_SPAWNED',
+	'COPPICE_PART',
 ]);
 
 export interface EnvironmentOptions {

@@ -3,18 +3,30 @@
  * removed from its leaves up, and only when the kernel agrees that it is empty.
  */
 
-import {mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync} from 'node:fs';
+import {spawnSync} from 'node:child_process';
+import {randomUUID} from 'node:crypto';
+import {accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
-import {parseCgroup2Mount, parseOwnCgroup, parsePopulated, parseProcs} from '../proc-text.ts';
+import {
+	ancestorsInUnit,
+	parseCgroup2Mount,
+	parseOwnCgroup,
+	parsePopulated,
+	parseProcs,
+} from '../proc-text.ts';
 import {sendSignal} from './proc.ts';
 
 const REMOVE_DEPTH_MAX = 32;
+const PROBE_MS_MAX = 5000;
+const REMOVE_TRIES_MAX = 100;
+const REMOVE_RETRY_MS = 2;
 const SIGKILL = 9;
 
 /**
- * The cgroup v2 directory below which this process may make cgroups: its own, also below a hybrid hierarchy.
- * Or, as a value, a `SystemError` that says what is missing and what to do.
+ * The cgroup v2 directory below which this process may make cgroups and move its children into them, also below a hybrid
+ * hierarchy: root's own one; for others the highest ancestor that was delegated to them. Or, as a value, a `SystemError` that
+ * says what is missing and what to do.
  */
 export function findCgroupBase(): string | SystemError {
 	const mount = parseCgroup2Mount(readFileSync('/proc/self/mountinfo', 'utf8'));
@@ -32,8 +44,20 @@ export function findCgroupBase(): string | SystemError {
 		);
 	}
 	const below = mount.root !== '/' && own.startsWith(mount.root) ? own.slice(mount.root.length) : own;
-	const base = join(mount.mountPoint, below).replace(/\/$/, '');
+	const at = (path: string) => join(mount.mountPoint, path).replace(/\/$/, '');
+	if (process.getuid!() === 0) return probe(at(below)) ?? at(below);
+	const above = ancestorsInUnit(below).map(at);
+	const refused = above.findIndex(path => !isWritable(path));
+	const base = (refused === -1 ? above : above.slice(0, refused)).at(-1) ?? at(below);
 	return probe(base) ?? base;
+}
+
+/**
+ * Whether this process may still use a cgroup that it, or an earlier login of the same user, has found: it is there, and
+ * children may be moved into it, for which the common ancestor must be writable too (cgroup-v2, Delegation Containment).
+ */
+export function isUsableBase(base: string): boolean {
+	return probe(base) === undefined;
 }
 
 /** Makes a cgroup and its parents; one that is there is fine. @throws {SystemError} */
@@ -140,11 +164,21 @@ function pidsBelow(path: string, depthLeft: number): number[] {
 	return [...pidsIn(path), ...below];
 }
 
+/** Makes a cgroup, and has a child join it. */
 function probe(base: string): SystemError | undefined {
-	const path = `${base}/coppice-probe-${process.pid}`;
+	const path = `${base}/coppice-probe-${randomUUID()}`;
 	try {
 		mkdirSync(path);
-		rmdirSync(path);
+		try {
+			const script = 'echo 0 > "$0/cgroup.procs"';
+			const {status, stderr} = spawnSync('/bin/sh', ['-c', script, path], {
+				encoding: 'utf8',
+				timeout: PROBE_MS_MAX,
+			});
+			if (status !== 0) throw new SystemError('EACCES', stderr.trim() || 'no process can be moved into it');
+		} finally {
+			removeSoon(path);
+		}
 		return undefined;
 	} catch (error) {
 		return asSystemError(
@@ -153,6 +187,29 @@ function probe(base: string): SystemError | undefined {
 			`no cgroup can be made below ${base}; run as root, or in a delegated subtree (systemd: Delegate=yes, ` +
 				'or systemd-run --user --scope -p Delegate=yes)',
 		);
+	}
+}
+
+/** The kernel may take a moment to see that whoever was in it has ended. */
+function removeSoon(path: string): void {
+	for (let tries = 0; tries < REMOVE_TRIES_MAX; tries++) {
+		try {
+			rmdirSync(path);
+			return;
+		} catch (error) {
+			if ((error as NodeJS.ErrnoException).code !== 'EBUSY') throw error;
+			Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, REMOVE_RETRY_MS);
+		}
+	}
+}
+
+function isWritable(path: string): boolean {
+	try {
+		accessSync(path, constants.W_OK);
+		accessSync(`${path}/cgroup.procs`, constants.W_OK);
+		return true;
+	} catch {
+		return false;
 	}
 }
 

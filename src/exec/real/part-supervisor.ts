@@ -1,10 +1,10 @@
 /**
- * One part in the job shell: brings the ledger, the directory, the cgroup and the timers together. `check` is level
+ * One part in the job shell: brings the ledger, the directory, the processes and the timers together. `check` is level
  * triggered and reads everything from disk and kernel; lines of shims are only the fast way to the same facts.
  *
- * Invariants: a report is in the journal before it is sent; `exited` is reported only after the part's cgroup was
- * removed, from when on no late shim can claim anything; an end without status is judged only after the exit record
- * was read again with the whole cgroup empty.
+ * Invariants: a report is in the journal before it is sent; `exited` is reported only after the part's processes were
+ * removed (its cgroup, where it has one), from when on no late shim can claim anything; an end without status is judged
+ * only after the exit record was read again with nothing of the part alive.
  */
 
 import {asSystemError} from '../../formats/errno.ts';
@@ -14,9 +14,8 @@ import type {JournalEvent} from '../journal.ts';
 import type {StoredSpec} from '../launch-record.ts';
 import {PartLedger, type TaskEntry} from '../part-ledger.ts';
 import type {ProcessId, ShimEvent} from '../task-record.ts';
-import {isPopulated, killCgroup, pidsIn, removeCgroup} from './cgroup.ts';
-import {CgroupWatch} from './cgroup-watch.ts';
 import {appendJournal, readClaim, readExit, takeClaim} from './part-dir.ts';
+import type {PartProcesses} from './part-processes.ts';
 import {isAlive, sendSignal} from './proc.ts';
 
 /** What a part needs of its shell. */
@@ -28,9 +27,10 @@ export interface PartSite {
 	readonly rescue: (key: PartKey, task: number) => void;
 }
 
-/** What was found of a part on disk; `events` is empty for a new one. */
+/** What was found of a part; `events` is empty for a new one. */
 export interface FoundPart {
 	readonly dir: string;
+	readonly processes: PartProcesses;
 	readonly events: readonly JournalEvent[];
 	/** The journal's last line was cut off. */
 	readonly isTorn: boolean;
@@ -39,7 +39,7 @@ export interface FoundPart {
 const SIGKILL = 9;
 const SIGALRM = 14;
 const SIGTERM = 15;
-/** EBUSY on a cgroup: from the first retry to the longest wait between two. */
+/** While something of it is alive: from the first retry to the longest wait between two. */
 const SETTLE_RETRY_MS = 1;
 const SETTLE_RETRY_MS_MAX = 250;
 /** A shim that still waits for the end of output when nothing of its tasks is left gets this long. */
@@ -50,6 +50,7 @@ const RESCUE_MS = 2000;
 export class PartSupervisor {
 	readonly spec: StoredSpec;
 	readonly dir: string;
+	readonly processes: PartProcesses;
 	readonly ledger: PartLedger;
 	readonly #site: PartSite;
 	/** The shims of started tasks, by task, as their claims name them. */
@@ -61,7 +62,7 @@ export class PartSupervisor {
 	/** Nothing of it is on disk: it could not be laid out. */
 	isRefused = false;
 	#unwritten = '';
-	#watch: CgroupWatch | null = null;
+	#watch: {close(): void} | null = null;
 	#limitTimer: Timer | null = null;
 	#killTimer: Timer | null = null;
 	#settleTimer: Timer | null = null;
@@ -69,10 +70,11 @@ export class PartSupervisor {
 	/** When the tasks and what they left were gone, by the monotonic clock. */
 	#emptySinceMs: number | null = null;
 
-	constructor(site: PartSite, spec: StoredSpec, {dir, events, isTorn}: FoundPart) {
+	constructor(site: PartSite, spec: StoredSpec, {dir, processes, events, isTorn}: FoundPart) {
 		this.#site = site;
 		this.spec = spec;
 		this.dir = dir;
+		this.processes = processes;
 		if (isTorn) this.#unwritten = '\n';
 		this.ledger = new PartLedger(spec, events, nowMs(site.clock));
 	}
@@ -178,11 +180,8 @@ export class PartSupervisor {
 			if (entry.phase === 'started' && this.#signalTask(entry, signum)) reached++;
 		}
 		if (reached > 0 || this.ledger.tasks.every(({phase}) => phase === 'ended')) return reached;
-		// A task that is known by nothing but its cgroup: its shim died before it could write the pid down.
-		for (const pid of pidsIn(`${this.spec.cgroup}/payload`)) {
-			if (sendSignal(pid, signum)) reached++;
-		}
-		return reached;
+		// A task that no claim names: its shim died before it could write the pid down.
+		return reached + this.processes.signal('payload', signum);
 	}
 
 	/** Ends a part that can't be started, before any shim was asked for. */
@@ -255,14 +254,14 @@ export class PartSupervisor {
 		if (this.#noteRecordedEnd(entry) || this.isOfEarlierBoot) return;
 		if (claim.shim === null) {
 			// Cut short, so nothing was started: over as soon as that shim is surely gone.
-			if (!isPopulated(`${this.spec.cgroup}/shim`)) this.ledger.noteVoid(entry);
+			if (!this.processes.isPopulated('shim')) this.ledger.noteVoid(entry);
 			return;
 		}
 		if (isAlive(claim.shim)) return;
 		// It may have recorded the end just before it died.
 		if (this.#noteRecordedEnd(entry)) return;
 		this.ledger.noteShimLost(entry, nowMs(this.#site.clock));
-		this.#watch ??= new CgroupWatch(this.spec.cgroup, () => this.#guard(() => this.check()));
+		this.#watch ??= this.processes.watch(() => this.#guard(() => this.check()));
 		const monotonicMs = this.#site.clock.monotonicMs();
 		if (monotonicMs < (this.#rescueDueMs.get(task) ?? 0)) return;
 		this.#rescueDueMs.set(task, monotonicMs + RESCUE_MS);
@@ -289,7 +288,7 @@ export class PartSupervisor {
 		const order = this.ledger.order;
 		if (order === null) return;
 		// It got away from the order by a hair.
-		if (remainingMs(this.#site.clock, order.killAt) === 0) killCgroup(`${this.spec.cgroup}/payload`);
+		if (remainingMs(this.#site.clock, order.killAt) === 0) this.processes.kill('payload');
 		else this.#signalTask(entry, order.signum);
 	}
 
@@ -349,7 +348,7 @@ export class PartSupervisor {
 		const order = this.ledger.order;
 		if (order === null || this.isExited) return;
 		const leftMs = remainingMs(this.#site.clock, order.killAt);
-		if (leftMs === 0) killCgroup(`${this.spec.cgroup}/payload`);
+		if (leftMs === 0) this.processes.kill('payload');
 		else
 			this.#killTimer ??= this.#site.clock.setTimer(leftMs, () => {
 				this.#guard(() => {
@@ -367,18 +366,18 @@ export class PartSupervisor {
 				if (takeClaim(this.dir, entry.task)) this.ledger.noteVoid(entry);
 				else this.#checkTask(entry);
 			} catch (error) {
-				// A full disk. Once the cgroup is gone no shim can start it either; until then it may, and is told on.
+				// A full disk. Once the part is over no shim can start it either; until then it may, and is told on.
 				this.#site.log(`part ${partName(this.spec)}: ${asSystemError(error).toString()}`);
 				this.ledger.noteVoid(entry);
 			}
 		}
 	}
 
-	/** Sends a signal to a task's process group, or, where its leader is gone, to what its cgroup lists. */
+	/** Sends a signal to a task's process group, or, where its leader is gone, to all that is left of the part. */
 	#signalTask({process, lost}: TaskEntry, signum: number): boolean {
 		if (process !== null && isAlive(process)) return sendSignal(-process.pid, signum);
 		if (!lost) return false;
-		return pidsIn(`${this.spec.cgroup}/payload`).filter(pid => sendSignal(pid, signum)).length > 0;
+		return this.processes.signal('payload', signum) > 0;
 	}
 
 	/** Whether no task of the part runs any more, as far as can be seen without the exit status of lost ones. */
@@ -386,23 +385,23 @@ export class PartSupervisor {
 		return this.ledger.tasks.every(({phase, lost, process}) => {
 			if (phase === 'ended' || phase === 'void') return true;
 			if (!lost) return false;
-			return process === null ? !isPopulated(this.spec.cgroup) : !isAlive(process);
+			return process === null ? !this.processes.isPopulated() : !isAlive(process);
 		});
 	}
 
-	/** Once the tasks are over: ends what they left behind, removes the cgroups, makes the last report. */
+	/** Once the tasks are over: ends what they left behind, makes sure that nothing is left, makes the last report. */
 	#settle(): void {
 		if (this.isExited || this.isOfEarlierBoot || !this.#areTasksOver()) return;
-		const {cgroup} = this.spec;
-		if (!removeCgroup(`${cgroup}/payload`)) {
-			killCgroup(`${cgroup}/payload`);
+		const {processes} = this;
+		if (!processes.remove('payload')) {
+			processes.kill('payload');
 			return this.#settleLater();
 		}
 		this.#emptySinceMs ??= this.#site.clock.monotonicMs();
-		if (!removeCgroup(`${cgroup}/shim`) || !removeCgroup(cgroup)) {
+		if (!processes.remove('shim') || !processes.remove()) {
 			if (this.#site.clock.monotonicMs() - this.#emptySinceMs > SHIM_LINGER_MS_MAX) {
 				this.#site.log(`part ${partName(this.spec)}: killing shims that wait for output of nobody`);
-				killCgroup(cgroup);
+				processes.kill();
 			}
 			return this.#settleLater();
 		}

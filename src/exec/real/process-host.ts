@@ -25,6 +25,7 @@ import {SHELL_PROTOCOL_CONTACT, type ShellMessage} from '../shell-protocol.ts';
 import {listParts, readHighestJobId} from './part-dir.ts';
 import {ShellClient} from './shell-client.ts';
 import {readEventlog, readSpool} from './spool-reader.ts';
+import {trackingOf} from './tracking.ts';
 
 export interface RealProcessHostOptions extends RankSite {
 	readonly clock: Clock;
@@ -199,7 +200,7 @@ export class RealProcessHost implements ProcessHost {
 			shellPid: this.#shellPid,
 			launcherPid: this.#launcherPid,
 			jobCgroup: rankCgroup(this.#site),
-			tracking: 'cgroup2',
+			tracking: trackingOf(this.#site),
 			fault: this.#fault(),
 		};
 	}

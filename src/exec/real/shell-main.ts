@@ -54,9 +54,7 @@ async function takeLock(): Promise<Server | undefined> {
 async function run(held: Server): Promise<void> {
 	mkdirSync(rankDir(site), {recursive: true, mode: 0o700});
 	mkdirSync(site.rundir, {recursive: true, mode: 0o700});
-	const cgroup = `${rankCgroup(site)}/shell`;
-	makeCgroup(cgroup);
-	joinCgroup(cgroup, process.pid);
+	enterCgroup();
 	const who = {pid: process.pid, startTicks: startTicksOf(process.pid), bootId: clock.bootId};
 	writeFileSync(shellPidPath(site), JSON.stringify(who));
 	const shell = new JobShell({
@@ -73,11 +71,19 @@ async function run(held: Server): Promise<void> {
 	log(`started, pid ${process.pid}`);
 }
 
+/** Leaves the broker's cgroup, so that whoever ends that does not end the shell. */
+function enterCgroup(): void {
+	if (site.cgroupBase === '') return;
+	const cgroup = `${rankCgroup(site)}/shell`;
+	makeCgroup(cgroup);
+	joinCgroup(cgroup, process.pid);
+}
+
 /** Removes the rank's cgroups, once the launcher is gone too; only then the next shell may take the lock. */
 function leave(triesLeft: number, held: Server): void {
 	try {
-		joinCgroup(site.cgroupBase, process.pid);
-		if (!removeCgroup(rankCgroup(site)) && triesLeft > 0) {
+		if (site.cgroupBase !== '') joinCgroup(site.cgroupBase, process.pid);
+		if (site.cgroupBase !== '' && !removeCgroup(rankCgroup(site)) && triesLeft > 0) {
 			setTimeout(() => leave(triesLeft - 1, held), LEAVE_RETRY_MS);
 			return;
 		}

@@ -7,20 +7,10 @@ import {asSystemError, SystemError} from '../../formats/errno.ts';
 import type {Clock, Timer} from '../../ports/clock.ts';
 import {partName, type LaunchSpec, type PartKey, type PartReport} from '../../ports/process-host.ts';
 import {faultOf, type StoredSpec} from '../launch-record.ts';
-import {
-	eventsPath,
-	parsePartDir,
-	partCgroup,
-	partDir,
-	rankCgroup,
-	rankDir,
-	socketPath,
-	type RankSite,
-} from '../part-paths.ts';
+import {eventsPath, partCgroup, partDir, rankDir, socketPath, type RankSite} from '../part-paths.ts';
 import {Lease} from '../lease.ts';
 import type {BrokerMessage} from '../shell-protocol.ts';
 import type {ShimEvent} from '../task-record.ts';
-import {childCgroups, killCgroup, makePartCgroup, removeCgroup} from './cgroup.ts';
 import {EventPipe} from './event-pipe.ts';
 import {Launcher} from './launcher.ts';
 import {
@@ -34,8 +24,10 @@ import {
 	writeHighestJobId,
 	writeLease,
 } from './part-dir.ts';
+import type {PartProcesses} from './part-processes.ts';
 import {PartSupervisor, type FoundPart} from './part-supervisor.ts';
 import {ShellServer} from './shell-server.ts';
+import {Tracking} from './tracking.ts';
 
 export interface JobShellOptions {
 	readonly site: RankSite;
@@ -80,6 +72,7 @@ export class JobShell {
 	#launcherSinceMs = 0;
 	#launcherEnd = 'it does not answer';
 	readonly #lease: Lease;
+	readonly #tracking: Tracking;
 	#events: EventPipe | undefined;
 	#highestJobId = 0n;
 	/** As the file has it: above the id of every directory that was deleted. */
@@ -93,6 +86,7 @@ export class JobShell {
 	constructor(options: JobShellOptions) {
 		this.#options = options;
 		const {site, log} = options;
+		this.#tracking = new Tracking(options);
 		this.#server = new ShellServer({
 			path: socketPath(site),
 			instance: site.instance,
@@ -119,7 +113,7 @@ export class JobShell {
 		this.#highestJobId = this.#writtenHighestJobId;
 		this.#openEvents();
 		for (const key of listParts(this.#options.site)) this.#guard(key, () => this.#adopt(key));
-		this.#guard({id: 0n, attempt: 0}, () => this.#sweepCgroups());
+		this.#guard({id: 0n, attempt: 0}, () => this.#sweepStrays());
 		await this.#server.listen();
 		this.#ensureLauncher();
 		this.#poll();
@@ -133,23 +127,25 @@ export class JobShell {
 		if (found === undefined) {
 			// A launch that was cut off before it counted: no shim was asked for, and the broker will ask again.
 			log(`part ${partName(key)}: removing a directory that was not laid out`);
-			if (removeCgroup(partCgroup(site, key))) removePartDir(dir);
+			if (site.cgroupBase === '' || this.#tracking.ofUnknown(key).remove()) removePartDir(dir);
 			return;
 		}
-		const part = this.#supervise(found.spec, {dir, ...found});
+		const part = this.#supervise(found.spec, {dir, ...found, processes: this.#processesOf(found.spec)});
 		part.resume();
 		if (part.ledger.isTouched && part.startable.length > 0) this.#feed(part);
 	}
 
-	/** Removes what is left of cgroups without a directory. Live ones stay: their directory may only be unmounted. */
-	#sweepCgroups(): void {
-		const {site, log} = this.#options;
-		for (const name of childCgroups(rankCgroup(site))) {
-			const key = parsePartDir(name);
-			if (key === undefined || this.#parts.has(partName(key))) continue;
-			if (!removeCgroup(partCgroup(site, key)))
-				log(`part ${partName(key)}: processes are alive in its cgroup, but it has no directory`);
+	/** Removes what is left of parts without a directory. Live ones stay: their directory may only be unmounted. */
+	#sweepStrays(): void {
+		for (const key of this.#tracking.found()) {
+			if (this.#parts.has(partName(key))) continue;
+			if (!this.#tracking.ofUnknown(key).remove())
+				this.#options.log(`part ${partName(key)}: processes of it are alive, but it has no directory`);
 		}
+	}
+
+	#processesOf(spec: StoredSpec): PartProcesses {
+		return this.#tracking.of({key: spec, cgroup: spec.cgroup, tasks: spec.tasks});
 	}
 
 	#supervise(spec: StoredSpec, found: FoundPart): PartSupervisor {
@@ -213,14 +209,16 @@ export class JobShell {
 		const dir = partDir(site, spec);
 		const cgroup = partCgroup(site, spec);
 		const stored: StoredSpec = {...spec, bootId: clock.bootId, cgroup};
-		const part = this.#supervise(stored, {dir, events: [], isTorn: false});
+		const processes = this.#processesOf(stored);
+		const part = this.#supervise(stored, {dir, processes, events: [], isTorn: false});
 		try {
 			const fault = faultOf(spec);
 			if (fault !== undefined) throw new SystemError('EINVAL', fault);
-			makePartCgroup(cgroup);
+			processes.prepare();
 			createPartDir(dir, stored);
 		} catch (error) {
-			removeCgroup(cgroup);
+			if (cgroup !== '') processes.remove();
+			processes.close();
 			part.refuse(asSystemError(error).toString());
 			return;
 		}
@@ -230,14 +228,15 @@ export class JobShell {
 	#terminate(key: PartKey, signum: number): void {
 		const part = this.#parts.get(partName(key));
 		if (part !== undefined) return part.terminate(signum);
-		const cgroup = partCgroup(this.#options.site, key);
-		if (removeCgroup(cgroup)) {
+		const processes = this.#tracking.ofUnknown(key);
+		if (processes.remove()) {
+			processes.close();
 			const atMs = Math.round(this.#options.clock.epochMs());
 			this.#server.send({type: 'report', report: {...key, seq: 1, atMs, kind: 'exited', tasks: []}});
 			return;
 		}
 		// Its directory was lost, but something of it is alive. It can't be supervised, so it ends the short way.
-		killCgroup(cgroup);
+		processes.kill();
 		this.#options.clock.setTimer(POLL_MS, () => this.#guard(key, () => this.#terminate(key, signum)));
 	}
 
@@ -280,8 +279,10 @@ export class JobShell {
 	#remove(part: PartSupervisor): void {
 		if (part.isRefused) return;
 		const {site} = this.#options;
-		if (!removeCgroup(part.spec.cgroup))
+		// Without a cgroup there is nothing to remove: it was empty, and every claim taken, when it exited.
+		if (part.spec.cgroup !== '' && !part.processes.remove())
 			throw new SystemError('EBUSY', `${part.spec.cgroup} is not empty, so its directory stays`);
+		part.processes.close();
 		if (this.#writtenHighestJobId < part.spec.id) {
 			removeSpools(part.dir); // On a full disk their room is needed for the rest.
 			writeHighestJobId(site, this.#highestJobId);

@@ -3,6 +3,7 @@
 import {closeSync, fstatSync, openSync, readSync, statSync} from 'node:fs';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {partName, type OutputChunk, type OutputStream, type PartKey} from '../../ports/process-host.ts';
+import {hasExited} from '../journal.ts';
 import {partCgroup, partDir, spoolName, type RankSite} from '../part-paths.ts';
 import {isPopulated} from './cgroup.ts';
 import {readClaimAndExit, readExit, readJournal, readPart} from './part-dir.ts';
@@ -67,8 +68,11 @@ function isStreamComplete(site: RankSite, {key, task, stream}: OutputPlace): boo
 	const last = readExit(dir, task);
 	const isCopied = stream === 'stdout' ? last?.stdoutComplete : last?.stderrComplete;
 	if (isCopied === true) return true;
-	// A task without shim has its output rescued until its cgroup is empty.
-	return !isPopulated(readPart(dir)?.spec.cgroup ?? partCgroup(site, key));
+	// A task without shim has its output rescued until nothing of the part is alive.
+	const part = readPart(dir);
+	const cgroup = part?.spec.cgroup ?? partCgroup(site, key);
+	if (cgroup !== '') return !isPopulated(cgroup);
+	return part === undefined || hasExited(part.events);
 }
 
 /** Looks before it opens: most tasks write nothing, and an error that is thrown costs more than all the rest here. */

@@ -1,8 +1,10 @@
 /**
- * Goal: the real host keeps the contract. Method: the contract suite, with real shells, launchers and shims.
+ * Goal: the real host keeps the contract, however processes are tracked. Method: the contract suite, with real shells,
+ * launchers and shims.
  */
 
 import {processHostContract} from '../process-host-contract.ts';
-import {createRealSite} from './real-site.ts';
+import {createRealSite, TRACKINGS} from './real-site.ts';
 
-processHostContract('real', async t => createRealSite(t));
+for (const tracking of TRACKINGS)
+	processHostContract(`real, ${tracking}`, async t => createRealSite(t, {tracking}));

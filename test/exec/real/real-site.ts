@@ -1,24 +1,33 @@
 /**
  * A node of its own for a test with real processes: fresh directories, an instance id of its own, and a teardown that
- * ends everything below the instance's cgroup, and nothing else.
+ * ends everything that carries the instance's id (below its cgroup, or by its mark), and nothing else.
  */
 
 import {randomBytes, randomUUID} from 'node:crypto';
-import {mkdtempSync, readFileSync, rmSync} from 'node:fs';
+import {mkdtempSync, readdirSync, readFileSync, rmSync} from 'node:fs';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
-import type {ExecutionContext} from 'ava';
-import {SystemError} from '../../../src/formats/errno.ts';
-import type {PartKey, ProcessHost} from '../../../src/ports/process-host.ts';
+import test, {type ExecutionContext} from 'ava';
+import {partName, type PartKey, type ProcessHost} from '../../../src/ports/process-host.ts';
 import {
 	partCgroup,
 	partDir,
 	rankCgroup,
+	rankDir,
 	shellLogPath,
 	shellPidPath,
 	type RankSite,
 } from '../../../src/exec/part-paths.ts';
-import {findCgroupBase, isPopulated, killCgroup, removeCgroup} from '../../../src/exec/real/cgroup.ts';
+import type {PartRole} from '../../../src/exec/process-table.ts';
+import {
+	findCgroupBase,
+	isPopulated,
+	killCgroup,
+	pidsIn,
+	removeCgroup,
+} from '../../../src/exec/real/cgroup.ts';
+import {ProcessScanner} from '../../../src/exec/real/process-scanner.ts';
+import type {TrackingName} from '../../../src/exec/real/tracking.ts';
 import {SystemClock} from '../../../src/ports/real/system-clock.ts';
 import {readClaim} from '../../../src/exec/real/part-dir.ts';
 import {isAlive} from '../../../src/exec/real/proc.ts';
@@ -39,6 +48,8 @@ export interface RealSite extends HostSite {
 	kill(pid: number): Promise<void>;
 	dirOf(key: PartKey): string;
 	cgroupOf(key: PartKey): string;
+	/** What is alive of a part, as its tracking tells. */
+	pids(key: PartKey, role: PartRole): number[];
 	shimPid(key: PartKey, task: number): number;
 }
 
@@ -48,14 +59,39 @@ export const random = {
 	uuid: () => randomUUID(),
 };
 
-/** @throws where this machine has no cgroups to give: these tests are not skipped in silence. */
+const foundBase = findCgroupBase();
+/**
+ * Root must have cgroups: these tests are not skipped in silence. An ordinary user has them where they were delegated
+ * (`as-user.js`).
+ */
+if (typeof foundBase !== 'string' && process.getuid!() === 0) throw foundBase;
+export const TRACKINGS: readonly TrackingName[] =
+	typeof foundBase === 'string' ? ['cgroup2', 'session'] : ['session'];
+
+/** Declares a test once for each way of tracking processes that there is here. */
+export function eachTracking(title: string, run: (t: ExecutionContext) => Promise<void>): void {
+	for (const tracking of TRACKINGS) {
+		test(`${tracking}: ${title}`, async t => {
+			trackings.set(t, tracking);
+			await run(t);
+		});
+	}
+}
+
+const trackings = new WeakMap<ExecutionContext, TrackingName>();
+
+export interface SiteOptions {
+	readonly clock?: SystemClock;
+	readonly jobdir?: string;
+	/** Default: that of `eachTracking`, else the first that there is. */
+	readonly tracking?: TrackingName;
+}
+
 export function createRealSite(
 	t: ExecutionContext,
-	{clock = new SystemClock(), jobdir}: {clock?: SystemClock; jobdir?: string} = {},
+	{clock = new SystemClock(), jobdir, tracking = trackings.get(t) ?? TRACKINGS[0]!}: SiteOptions = {},
 ): RealSite {
-	const cgroupBase = findCgroupBase();
-	if (cgroupBase instanceof SystemError)
-		throw new Error(`tests with real processes need cgroups: ${cgroupBase.toString()}`);
+	const cgroupBase = tracking === 'session' ? '' : (foundBase as string);
 	const dir = mkdtempSync(join(tmpdir(), 'coppice-exec-'));
 	const instance = `test-${randomBytes(6).toString('hex')}`;
 	const site: RankSite = {
@@ -97,6 +133,7 @@ export function createRealSite(
 		shimPid,
 		dirOf: key => partDir(site, key),
 		cgroupOf: key => partCgroup(site, key),
+		pids: (key, role) => pidsOf(site, key, role),
 		host: async (): Promise<ProcessHost> => {
 			await host?.close({stop: false});
 			host = new RealProcessHost({...site, clock, random, log: text => log.push(text)});
@@ -118,7 +155,48 @@ async function until(what: string, condition: () => boolean | Promise<boolean>):
 	}
 }
 
+function pidsOf(site: RankSite, key: PartKey, role: PartRole): number[] {
+	if (site.cgroupBase !== '') return pidsIn(`${partCgroup(site, key)}/${role}`);
+	const {members} = scannerOf(site).scan();
+	return members.filter(member => member.part === partName(key) && member.role === role).map(({pid}) => pid);
+}
+
+function scannerOf(site: RankSite): ProcessScanner {
+	return new ProcessScanner(`${site.instance}.${site.rank}`, new SystemClock());
+}
+
+/** Shell and launcher name the site's directories in their command lines; what they started carries its mark. */
+async function endMarked(site: RankSite): Promise<void> {
+	let quiet = 0;
+	await until('nothing of the test is left', () => {
+		const ours = [site.rundir, rankDir(site)];
+		const pids = readdirSync('/proc').filter(name => {
+			const args = /^\d+$/.test(name) ? readText(`/proc/${name}/cmdline`).split('\0') : [];
+			return Number(name) !== process.pid && ours.some(path => args.some(arg => arg.includes(path)));
+		});
+		const shell = readText(shellPidPath(site));
+		const who = shell === '' ? null : (JSON.parse(shell) as {pid: number; startTicks: number});
+		if (who !== null && isAlive(who)) pids.push(String(who.pid));
+		for (const pid of pids) killQuietly(Number(pid));
+		const scanner = scannerOf(site);
+		const {members} = scanner.scan();
+		if (members.length > 0)
+			scanner.sweep([...new Set(members.map(({part}) => part))].map(part => ({part, role: null})));
+		quiet = pids.length + members.length === 0 ? quiet + 1 : 0;
+		return quiet > 2;
+	});
+}
+
+function killQuietly(pid: number): void {
+	try {
+		process.kill(pid, 'SIGKILL');
+	} catch {
+		// It has just ended.
+	}
+}
+
 async function endAll(site: RankSite): Promise<void> {
+	if (site.cgroupBase === '') return endMarked(site);
 	const cgroup = rankCgroup(site);
 	// Several rounds: a launcher may be between the fork of a shim and the next.
 	await until('the cgroup of the test is gone', () => {

@@ -7,10 +7,9 @@
 import {execFileSync, spawn} from 'node:child_process';
 import {existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync} from 'node:fs';
 import {fileURLToPath} from 'node:url';
-import test from 'ava';
 import type {LaunchSpec} from '../../../src/ports/process-host.ts';
-import {rankCgroup} from '../../../src/exec/part-paths.ts';
-import {isPopulated, makePartCgroup, pidsIn} from '../../../src/exec/real/cgroup.ts';
+import {partMark, rankCgroup} from '../../../src/exec/part-paths.ts';
+import {makePartCgroup} from '../../../src/exec/real/cgroup.ts';
 import {decodePart, encodePart} from '../../../src/exec/launch-record.ts';
 import {readClaim} from '../../../src/exec/real/part-dir.ts';
 import {isAlive} from '../../../src/exec/real/proc.ts';
@@ -25,7 +24,7 @@ import {
 	untilStarted,
 	type Life,
 } from '../process-host-contract.ts';
-import {createRealSite, type RealSite} from './real-site.ts';
+import {createRealSite, eachTracking, type RealSite} from './real-site.ts';
 
 const TERM = 15;
 
@@ -46,32 +45,35 @@ function taskPid(life: Life, spec: LaunchSpec): number {
 	return started?.kind === 'started' ? started.tasks[0]!.pid : 0;
 }
 
-test('a job that exits 42 while broker, shell and launcher are dead is reported with its true end', async t => {
-	const site = createRealSite(t);
-	const before = await live(site);
-	const spec = withLedger(site, 1n, 'sleep 0.5; date +%s%3N > $LEDGER.end; exit 42', {
-		env: {PATH: '/usr/bin:/bin', LEDGER: `${site.dir}/ledger`},
-	});
-	before.host.launch(spec);
-	await untilStarted(site, before, spec);
-	const launcher = launcherPid(before)!;
-	await before.host.close({stop: false});
-	await site.kill(site.shellPid()!);
-	await site.until('the launcher ends with its shell', () => !isAliveNow(launcher));
-	await site.until('the task has ended', () => !isAliveNow(taskPid(before, spec)));
-	await site.pass(300);
-	const after = await live(site);
-	const [part] = (await after.host.inventory()).parts;
-	const last = part!.reports.at(-1);
-	if (last?.kind !== 'exited') return t.fail(`state ${part!.state}`);
-	t.is(last.tasks[0]!.waitStatus, 42 << 8);
-	const wroteMs = Number(readFileSync(`${site.dir}/ledger.end`, 'utf8'));
-	t.true(Math.abs(last.tasks[0]!.endMs - wroteMs) < 100);
-	t.deepEqual(ledger(site, 1n), ['0']);
-	t.deepEqual(part!.reports[0], reportsFor(before, spec)[0]);
-});
+eachTracking(
+	'a job that exits 42 while broker, shell and launcher are dead is reported with its true end',
+	async t => {
+		const site = createRealSite(t);
+		const before = await live(site);
+		const spec = withLedger(site, 1n, 'sleep 0.5; date +%s%3N > $LEDGER.end; exit 42', {
+			env: {PATH: '/usr/bin:/bin', LEDGER: `${site.dir}/ledger`},
+		});
+		before.host.launch(spec);
+		await untilStarted(site, before, spec);
+		const launcher = launcherPid(before)!;
+		await before.host.close({stop: false});
+		await site.kill(site.shellPid()!);
+		await site.until('the launcher ends with its shell', () => !isAliveNow(launcher));
+		await site.until('the task has ended', () => !isAliveNow(taskPid(before, spec)));
+		await site.pass(300);
+		const after = await live(site);
+		const [part] = (await after.host.inventory()).parts;
+		const last = part!.reports.at(-1);
+		if (last?.kind !== 'exited') return t.fail(`state ${part!.state}`);
+		t.is(last.tasks[0]!.waitStatus, 42 << 8);
+		const wroteMs = Number(readFileSync(`${site.dir}/ledger.end`, 'utf8'));
+		t.true(Math.abs(last.tasks[0]!.endMs - wroteMs) < 100);
+		t.deepEqual(ledger(site, 1n), ['0']);
+		t.deepEqual(part!.reports[0], reportsFor(before, spec)[0]);
+	},
+);
 
-test('tasks start exactly once while the launcher is killed again and again', async t => {
+eachTracking('tasks start exactly once while the launcher is killed again and again', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
 	const specs = Array.from({length: 30}, (_, index) =>
@@ -92,7 +94,7 @@ test('tasks start exactly once while the launcher is killed again and again', as
 	}
 });
 
-test('tasks start exactly once while the shell is killed again and again', async t => {
+eachTracking('tasks start exactly once while the shell is killed again and again', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
 	const specs = Array.from({length: 30}, (_, index) => withLedger(site, BigInt(index + 1), 'exit 6'));
@@ -118,7 +120,7 @@ test('tasks start exactly once while the shell is killed again and again', async
 	}
 });
 
-test('shell, launcher and shim killed at once: the task goes on, and ends as unknown', async t => {
+eachTracking('shell, launcher and shim killed at once: the task goes on, and ends as unknown', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
 	const spec = withLedger(site, 3n, 'sleep 0.6; echo late >> $LEDGER; exit 3', {
@@ -138,7 +140,7 @@ test('shell, launcher and shim killed at once: the task goes on, and ends as unk
 	t.deepEqual(ledger(site, 3n), ['0', 'late']);
 });
 
-test('output goes on without loss after the shim is killed', async t => {
+eachTracking('output goes on without loss after the shim is killed', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
 	const script = 'i=0; while [ $i -lt 40000 ]; do i=$((i+1)); echo line $i; done; echo end >&2; sleep 0.2';
@@ -154,7 +156,7 @@ test('output goes on without loss after the shim is killed', async t => {
 	await site.pass(200);
 	t.true(isAliveNow(taskPid(life, spec)), 'the task waits for a reader');
 	process.kill(launcher, 'SIGCONT');
-	const rescuer = () => pidsIn(`${site.cgroupOf(spec)}/shim`)[0];
+	const rescuer = () => site.pids(spec, 'shim')[0];
 	await site.until('a rescuer', () => rescuer() !== undefined);
 	await site.until('output flows', () => statSync(`${site.dirOf(spec)}/stdout.0`).size > 0);
 	const first = rescuer();
@@ -171,7 +173,7 @@ test('output goes on without loss after the shim is killed', async t => {
 	t.is(new TextDecoder().decode(errors.data), 'end\n');
 });
 
-test('shim and task killed at once end as unknown, never as 0', async t => {
+eachTracking('shim and task killed at once end as unknown, never as 0', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
 	const spec = specOf(4n, 'sleep 60');
@@ -181,7 +183,7 @@ test('shim and task killed at once end as unknown, never as 0', async t => {
 	t.like((await untilExited(site, life, spec)).at(-1), {tasks: [{waitStatus: null}]});
 });
 
-test('a new shell goes on with an escalation by the original deadline', async t => {
+eachTracking('a new shell goes on with an escalation by the original deadline', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
 	const spec = specOf(5n, "trap '' TERM; echo ready; sleep 60; exit 0", {killTimeoutMs: 1500});
@@ -204,34 +206,37 @@ test('a new shell goes on with an escalation by the original deadline', async t 
 	t.is(journal.split('shell.ending').length, 2);
 });
 
-test('the time limit goes on without a broker, and counts from the start after the shell was replaced', async t => {
-	const site = createRealSite(t);
-	const life = await live(site);
-	const detached = specOf(6n, 'sleep 60', {durationMs: 400});
-	const adopted = specOf(7n, 'sleep 60', {durationMs: 3000});
-	life.host.launch(detached);
-	life.host.launch(adopted);
-	await untilStarted(site, life, detached);
-	await untilStarted(site, life, adopted);
-	const pid = taskPid(life, detached);
-	await life.host.close({stop: false});
-	await site.until('the limit ended it without a broker', () => !isAliveNow(pid));
-	await site.kill(site.shellPid()!);
-	const after = await relive(site);
-	t.deepEqual(
-		reportsFor(after, detached).map(report => report.kind),
-		['started', 'exception', 'exited'],
-	);
-	const reports = await untilExited(site, after, adopted);
-	t.like(reports.at(-2), {kind: 'exception', type: 'timeout', severity: 0});
-	t.like(reports.at(-1), {tasks: [{waitStatus: 14}]});
-	const [started, , exited] = reports;
-	if (started?.kind !== 'started' || exited?.kind !== 'exited') return t.fail();
-	const tookMs = exited.tasks[0]!.endMs - started.tasks[0]!.startMs;
-	t.true(tookMs > 2950 && tookMs < 4500, `ended after ${tookMs} ms`);
-});
+eachTracking(
+	'the time limit goes on without a broker, and counts from the start after the shell was replaced',
+	async t => {
+		const site = createRealSite(t);
+		const life = await live(site);
+		const detached = specOf(6n, 'sleep 60', {durationMs: 400});
+		const adopted = specOf(7n, 'sleep 60', {durationMs: 3000});
+		life.host.launch(detached);
+		life.host.launch(adopted);
+		await untilStarted(site, life, detached);
+		await untilStarted(site, life, adopted);
+		const pid = taskPid(life, detached);
+		await life.host.close({stop: false});
+		await site.until('the limit ended it without a broker', () => !isAliveNow(pid));
+		await site.kill(site.shellPid()!);
+		const after = await relive(site);
+		t.deepEqual(
+			reportsFor(after, detached).map(report => report.kind),
+			['started', 'exception', 'exited'],
+		);
+		const reports = await untilExited(site, after, adopted);
+		t.like(reports.at(-2), {kind: 'exception', type: 'timeout', severity: 0});
+		t.like(reports.at(-1), {tasks: [{waitStatus: 14}]});
+		const [started, , exited] = reports;
+		if (started?.kind !== 'started' || exited?.kind !== 'exited') return t.fail();
+		const tookMs = exited.tasks[0]!.endMs - started.tasks[0]!.startMs;
+		t.true(tookMs > 2950 && tookMs < 4500, `ended after ${tookMs} ms`);
+	},
+);
 
-test('after a reboot nothing is adopted, signaled or started, and recorded ends count', async t => {
+eachTracking('after a reboot nothing is adopted, signaled or started, and recorded ends count', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
 	const ended = specOf(8n, 'exit 4');
@@ -267,7 +272,7 @@ test('after a reboot nothing is adopted, signaled or started, and recorded ends 
 	t.true(isAliveNow(pid), 'a process that only carries the name of a dead one is left alone');
 });
 
-test('a pid that belongs to another process now is never signaled', async t => {
+eachTracking('a pid that belongs to another process now is never signaled', async t => {
 	const site = createRealSite(t);
 	const decoy = spawn('/bin/sleep', ['60'], {detached: true, stdio: 'ignore'});
 	t.teardown(() => decoy.kill('SIGKILL'));
@@ -284,43 +289,48 @@ test('a pid that belongs to another process now is never signaled', async t => {
 	const after = await relive(site);
 	after.host.terminate(spec, TERM);
 	const [exited] = (await untilExited(site, after, spec)).slice(-1);
-	// Its own process is reached through its cgroup instead.
+	// Its own process is reached by what its tracking tells instead.
 	t.like(exited, {tasks: [{waitStatus: TERM}]});
 	t.true(isAliveNow(decoy.pid!));
 	t.is(decoy.exitCode, null);
 });
 
-test('a directory that was not finished is removed; live processes without a directory are left alone', async t => {
-	const site = createRealSite(t);
-	const life = await live(site);
-	const anchor = specOf(12n, 'sleep 60');
-	life.host.launch(anchor);
-	await untilStarted(site, life, anchor);
-	await life.host.close({stop: false});
-	await site.kill(site.shellPid()!);
-	const half = {id: 13n, attempt: 1};
-	mkdirSync(site.dirOf(half));
-	writeFileSync(`${site.dirOf(half)}/part.tmp`, 'coppice-la');
-	makePartCgroup(site.cgroupOf(half));
-	const stray = {id: 14n, attempt: 1};
-	makePartCgroup(site.cgroupOf(stray));
-	const orphan = spawn('/bin/sleep', ['60'], {detached: true, stdio: 'ignore'});
-	t.teardown(() => orphan.kill('SIGKILL'));
-	writeFileSync(`${site.cgroupOf(stray)}/payload/cgroup.procs`, String(orphan.pid));
-	const after = await live(site);
-	t.deepEqual(
-		(await after.host.inventory()).parts.map(part => part.id),
-		[12n],
-	);
-	t.false(readdirSync(`${site.site.jobdir}/${site.site.instance}.0`).includes('job-13.1'));
-	t.true(isAliveNow(orphan.pid!));
-	after.host.terminate(stray, TERM);
-	await untilExited(site, after, stray);
-	await site.until('it was ended by its cgroup', () => orphan.signalCode === 'SIGKILL');
-	t.false(isPopulated(site.cgroupOf(stray)));
-});
+eachTracking(
+	'a directory that was not finished is removed; live processes without a directory are left alone',
+	async t => {
+		const site = createRealSite(t);
+		const life = await live(site);
+		const anchor = specOf(12n, 'sleep 60');
+		life.host.launch(anchor);
+		await untilStarted(site, life, anchor);
+		await life.host.close({stop: false});
+		await site.kill(site.shellPid()!);
+		const half = {id: 13n, attempt: 1};
+		mkdirSync(site.dirOf(half));
+		writeFileSync(`${site.dirOf(half)}/part.tmp`, 'coppice-la');
+		const stray = {id: 14n, attempt: 1};
+		const env = {...process.env, COPPICE_PART: partMark(site.site, stray)};
+		const orphan = spawn('/bin/sleep', ['60'], {detached: true, stdio: 'ignore', env});
+		t.teardown(() => orphan.kill('SIGKILL'));
+		if (site.site.cgroupBase !== '') {
+			for (const part of [half, stray]) makePartCgroup(site.cgroupOf(part));
+			writeFileSync(`${site.cgroupOf(stray)}/payload/cgroup.procs`, String(orphan.pid));
+		}
+		const after = await live(site);
+		t.deepEqual(
+			(await after.host.inventory()).parts.map(part => part.id),
+			[12n],
+		);
+		t.false(readdirSync(`${site.site.jobdir}/${site.site.instance}.0`).includes('job-13.1'));
+		t.true(isAliveNow(orphan.pid!));
+		after.host.terminate(stray, TERM);
+		await untilExited(site, after, stray);
+		await site.until('it was ended', () => orphan.signalCode === 'SIGKILL');
+		t.deepEqual(site.pids(stray, 'payload'), []);
+	},
+);
 
-test('a part that was launched but not started waits for the launch to be repeated', async t => {
+eachTracking('a part that was launched but not started waits for the launch to be repeated', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
 	const anchor = specOf(15n, 'sleep 60');
@@ -347,35 +357,38 @@ test('a part that was launched but not started waits for the launch to be repeat
 	// The late shim of the old launcher finds the claim taken, while the task runs.
 	process.kill(stopped, 'SIGCONT');
 	await site.until('the old launcher has ended', () => !isAliveNow(stopped));
-	await site.until('one shim is left', () => pidsIn(`${site.cgroupOf(spec)}/shim`).length === 1);
+	await site.until('one shim is left', () => site.pids(spec, 'shim').length === 1);
 	await site.pass(200);
 	writeFileSync(`${site.dir}/go`, 'go\n');
 	t.like((await untilExited(site, after, spec)).at(-1), {tasks: [{waitStatus: 0}]});
 	t.deepEqual(ledger(site, 16n), ['0']);
 });
 
-test('a shell that is told to stop ends with its launcher once no part runs, and leaves what was not forgotten', async t => {
-	const site = createRealSite(t);
-	const life = await live(site);
-	const kept = specOf(19n, 'exit 1');
-	execFileSync('mkfifo', [`${site.dir}/go`]);
-	const running = specOf(20n, `read go < ${site.dir}/go`);
-	life.host.launch(kept);
-	life.host.launch(running);
-	await untilExited(site, life, kept);
-	const [shell, launcher] = [site.shellPid()!, launcherPid(life)!];
-	await life.host.close({stop: true});
-	await site.pass(300);
-	t.true(isAliveNow(shell), 'a part still runs');
-	writeFileSync(`${site.dir}/go`, 'go\n');
-	await site.until('shell and launcher are gone', () => !isAliveNow(shell) && !isAliveNow(launcher));
-	t.false(existsSync(rankCgroup(site.site)));
-	const after = await relive(site);
-	t.like(exitOf(after, kept), {tasks: [{waitStatus: 256}]});
-	t.like(exitOf(after, running), {tasks: [{waitStatus: 0}]});
-});
+eachTracking(
+	'a shell that is told to stop ends with its launcher once no part runs, and leaves what was not forgotten',
+	async t => {
+		const site = createRealSite(t);
+		const life = await live(site);
+		const kept = specOf(19n, 'exit 1');
+		execFileSync('mkfifo', [`${site.dir}/go`]);
+		const running = specOf(20n, `read go < ${site.dir}/go`);
+		life.host.launch(kept);
+		life.host.launch(running);
+		await untilExited(site, life, kept);
+		const [shell, launcher] = [site.shellPid()!, launcherPid(life)!];
+		await life.host.close({stop: true});
+		await site.pass(300);
+		t.true(isAliveNow(shell), 'a part still runs');
+		writeFileSync(`${site.dir}/go`, 'go\n');
+		await site.until('shell and launcher are gone', () => !isAliveNow(shell) && !isAliveNow(launcher));
+		t.false(site.site.cgroupBase !== '' && existsSync(rankCgroup(site.site)));
+		const after = await relive(site);
+		t.like(exitOf(after, kept), {tasks: [{waitStatus: 256}]});
+		t.like(exitOf(after, running), {tasks: [{waitStatus: 0}]});
+	},
+);
 
-test('a second shell of the same rank ends at once', async t => {
+eachTracking('a second shell of the same rank ends at once', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
 	life.host.launch(specOf(21n, 'sleep 60'));
