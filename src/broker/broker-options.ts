@@ -8,6 +8,7 @@ import type {StoreDir} from '../ports/store.ts';
 import type {Transport} from '../ports/transport.ts';
 import type {Severity} from '../services/core.ts';
 import type {SchedulingPolicy} from '../services/scheduling.ts';
+import type {PanicEvidence} from './panic-evidence.ts';
 
 export interface BrokerPorts {
 	readonly clock: Clock;
@@ -46,6 +47,8 @@ export interface BrokerOptions {
 	readonly config: object;
 	/** More attributes: paths, the daemon's pid. */
 	readonly attributes: Readonly<Record<string, string | number | null | (() => string | number | null)>>;
+	/** Where panics are kept; absent: nowhere. */
+	readonly evidence?: PanicEvidence;
 	/** Each line of the broker's log. */
 	readonly write: (line: string, severity: Severity) => void;
 	/** Someone asked for the end of the instance: whoever restarts brokers must know before this one ends. */

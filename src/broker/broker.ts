@@ -38,6 +38,7 @@ import type {BrokerEnd, BrokerOptions} from './broker-options.ts';
 import {LiveLog} from './live-log.ts';
 import {EXIT_ORPHANED} from './daemon-protocol.ts';
 import {trackRpcs} from './rpc-tracking.ts';
+import {Blame} from './blame.ts';
 import {Clients} from './clients.ts';
 import {Root} from './root.ts';
 import {Runtime} from './runtime.ts';
@@ -84,6 +85,7 @@ export class Broker {
 	/** What only the root runs. */
 	readonly #root: Root | null;
 	readonly #clients: Clients;
+	readonly #blame: Blame;
 	#own: RpcSession | null = null;
 	#listener: Listener | null = null;
 	#end!: (end: BrokerEnd) => void;
@@ -101,6 +103,7 @@ export class Broker {
 		try {
 			await broker.#begin();
 		} catch (error) {
+			broker.#blame.panicked(String(error), error);
 			await log.close();
 			throw error;
 		}
@@ -115,8 +118,8 @@ export class Broker {
 		this.ended = new Promise(resolve => (this.#end = resolve));
 		this.#ring = new LogRing({rank, pid: options.pid, epochMs: () => clock.epochMs(), write: options.write});
 		const report = (severity: Severity, message: string) => this.#ring.add(severity, message);
-		host.onNotice = report;
-		const onFatal = (error: SystemError) => this.panic(error.toString());
+		const onFatal = (error: SystemError, cause: unknown) => this.panic(error.toString(), {error: cause});
+		const blame = (this.#blame = this.#makeBlame());
 		this.runtime = new Runtime({
 			log,
 			clock,
@@ -124,6 +127,7 @@ export class Broker {
 			rank,
 			report,
 			onFatal,
+			blame,
 			snapshotFacts: options.snapshotFacts,
 			retentionFacts: options.retentionFacts,
 		});
@@ -139,6 +143,7 @@ export class Broker {
 			onHandlerError: (error, topic) => {
 				report('err', `${topic}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`);
 			},
+			...blame.hooks,
 			...trackRpcs(core),
 		});
 		this.#overlay = this.#makeOverlay();
@@ -176,6 +181,12 @@ export class Broker {
 		this.#register();
 	}
 
+	#makeBlame(): Blame {
+		const {evidence = null, version, pid, ports} = this.#options;
+		const epochMs = () => ports.clock.epochMs();
+		return new Blame({evidence, version, pid, epochMs, pending: () => this.#server.pending});
+	}
+
 	/** Serves what this broker asks itself. */
 	#fromSelf(origin: Origin): RpcSession {
 		const send = (response: Response) => origin.deliver(response);
@@ -211,7 +222,7 @@ export class Broker {
 				};
 			},
 			peerOf: peer => runtime.state.peers.get(peer),
-			panic: reason => this.panic(reason, EXIT_ORPHANED),
+			panic: reason => this.panic(reason, {exitCode: EXIT_ORPHANED}),
 			fetchEvents: async after => fetchEvents(this.#peers, after),
 			onJoined: () => {
 				if (log.mode === 'normal') this.#exec.reconcile();
@@ -225,9 +236,10 @@ export class Broker {
 	}
 
 	/** Ends at once, for a restart: nothing more leaves, clients see their connection end. */
-	panic(reason: string, exitCode = 1): void {
+	panic(reason: string, {exitCode = 1, ...why}: {exitCode?: number; error?: unknown} = {}): void {
 		if (this.#isEnding) return;
 		this.#isEnding = true;
+		if ('error' in why) this.#blame.panicked(reason, why.error);
 		this.#ring.add('crit', `panic: ${reason}`);
 		const end = () => this.#end({exitCode, reason});
 		this.#options.ports.clock.setTimer(PANIC_FLUSH_MS, end);
@@ -246,10 +258,11 @@ export class Broker {
 	}
 
 	async #begin(): Promise<void> {
+		this.#options.ports.host.onNotice = (severity, text) => this.#ring.add(severity, text);
 		const {log, runtime} = this;
 		const {ports, instance, rank, hostname, pid, version, localUri} = this.#options;
 		const startMs = ports.clock.monotonicMs();
-		const {facts, setAside} = await runtime.replay();
+		const {facts, setAside} = await runtime.replay(this.#blame.jobs);
 		const tookMs = Math.round(ports.clock.monotonicMs() - startMs);
 		if (log.mode === 'safe') {
 			this.#beSafe();
@@ -271,6 +284,7 @@ export class Broker {
 				pid,
 				version,
 			});
+			runtime.setAside(this.#blame.jobs);
 			this.#keepMark();
 		}
 		this.#ring.add(
@@ -403,7 +417,14 @@ export class Broker {
 		registerHealth({
 			...shared,
 			membership: this.#overlay,
-			own: new HealthOfRank({...shared, log: this.log, exec: this.#exec, host: ports.host, hostname}),
+			own: new HealthOfRank({
+				...shared,
+				log: this.log,
+				exec: this.#exec,
+				host: ports.host,
+				hostname,
+				refused: this.#blame.sentences,
+			}),
 			report: () => reportOf({core: this.runtime, topology, self}),
 		});
 	}

@@ -11,6 +11,8 @@ export interface EffectRunnerOptions {
 	readonly leave: (run: () => void) => void;
 	/** Posts a fact that follows from a state by rule, unless it is not wanted any more when its turn comes. */
 	readonly advance: (fact: Extract<Effect, {kind: 'advance'}>['fact'], isWanted: () => boolean) => void;
+	/** Runs what is done about a job. Default: as it is. */
+	readonly inHand?: (id: bigint, run: () => void) => void;
 }
 
 export class EffectRunner {
@@ -102,7 +104,14 @@ export class EffectRunner {
 	}
 
 	#perform(effect: Effect): void {
-		this.#options.leave(() => this.#performers.get(effect.kind)?.perform(effect));
+		this.#options.leave(() => this.#performNow(effect));
+	}
+
+	#performNow(effect: Effect): void {
+		const performer = this.#performers.get(effect.kind);
+		const {inHand} = this.#options;
+		if (inHand === undefined || effect.kind === 'advance') performer?.perform(effect);
+		else inHand(effect.id, () => performer?.perform(effect));
 	}
 
 	#issue(effect: Effect): void {
@@ -110,15 +119,14 @@ export class EffectRunner {
 			this.#options.advance(effect.fact, () => this.#isWanted(effect));
 			return;
 		}
-		const performer = this.#performers.get(effect.kind);
 		if (effect.kind === 'alloc') {
 			// The scheduler's queue is part of this process: nothing leaves, so nothing waits.
-			performer?.perform(effect);
+			this.#performNow(effect);
 			return;
 		}
 		if ('rank' in effect && !this.#reconciled.has(effect.rank)) return;
 		this.#options.leave(() => {
-			if (this.#isWanted(effect)) performer?.perform(effect);
+			if (this.#isWanted(effect)) this.#performNow(effect);
 		});
 	}
 

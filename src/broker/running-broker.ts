@@ -30,8 +30,8 @@ export interface RunningBroker {
 	readonly ended: Promise<{readonly exitCode: number; readonly reason: string}>;
 	/** A clean end that leaves running jobs as they are. */
 	terminate(reason: string): Promise<void>;
-	/** Flushes what is owed and ends, within 200 ms. */
-	panic(reason: string): void;
+	/** Flushes what is owed and ends, within 200 ms. `error`, if there is one, is kept as evidence. */
+	panic(reason: string, how?: {readonly error?: unknown}): void;
 }
 
 /**

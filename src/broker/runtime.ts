@@ -23,6 +23,7 @@ import type {Random} from '../ports/random.ts';
 import type {Core, FactBody, PerformerOf, Severity} from '../services/core.ts';
 import {LogDamageError} from '../store/damage.ts';
 import type {EventLog} from '../store/event-log.ts';
+import type {Blame} from './blame.ts';
 import {EffectRunner, jobEntity, partEntity} from './effect-runner.ts';
 
 export interface RuntimeOptions {
@@ -32,14 +33,17 @@ export interface RuntimeOptions {
 	readonly rank: number;
 	/** A line for people. */
 	readonly report: (severity: Severity, message: string) => void;
-	/** The log did not take a fact that was applied: nothing may leave any more. */
-	readonly onFatal: (error: SystemError) => void;
+	/** The log did not take a fact that was applied, because of `cause`: nothing may leave any more. */
+	readonly onFatal: (error: SystemError, cause: unknown) => void;
+	/** Is told which job is in hand. Default: nobody wants to know. */
+	readonly blame?: Pick<Blame, 'ofJob'>;
 	/** A snapshot is written after so many facts, or 20 for each active job if that is more. */
 	readonly snapshotFacts: number;
 	/** The newest so many facts can be opened and re-executed; older ones are dropped in time. 0: none is ever dropped. */
 	readonly retentionFacts: number;
 }
 
+const NO_BLAME: Pick<Blame, 'ofJob'> = {ofJob: (_, run) => run()};
 const SNAPSHOT_FACTS_PER_JOB = 20;
 /** With so much waiting for the disk no new work is taken; the log itself refuses at four times as much. */
 const BACKLOG_BYTES_BEHIND = 16 * 1024 * 1024;
@@ -58,6 +62,7 @@ export class Runtime implements Core {
 	readonly #log: EventLog;
 	readonly #report: RuntimeOptions['report'];
 	readonly #onFatal: RuntimeOptions['onFatal'];
+	readonly #blame: Pick<Blame, 'ofJob'>;
 	readonly #runner: EffectRunner;
 	readonly #listeners = new Set<(change: Change) => void>();
 	readonly #jobListeners = new Map<bigint, Set<(change: JobChange) => void>>();
@@ -69,10 +74,13 @@ export class Runtime implements Core {
 	/** Facts that were posted while another one was being posted. */
 	#pending: Posting[] | null = null;
 	#refusal: string | null = null;
+	/** Jobs whose parts on this rank made it panic: nothing is done about them in this life. */
+	#suspended: ReadonlySet<bigint> = new Set();
 
 	constructor(options: RuntimeOptions) {
 		const {log, clock, random, rank, report, onFatal, snapshotFacts, retentionFacts} = options;
 		this.#onFatal = onFatal;
+		this.#blame = options.blame ?? NO_BLAME;
 		this.#log = log;
 		this.clock = clock;
 		this.random = random;
@@ -84,6 +92,7 @@ export class Runtime implements Core {
 		this.#runner = new EffectRunner({
 			leave: run => this.leave(run),
 			advance: (fact, isWanted) => this.#post({fact, rows: [], isWanted}),
+			inHand: (id, run) => this.#blame.ofJob(id, run),
 		});
 		log.onSeal = seq => this.#snapshotAt(seq);
 	}
@@ -108,9 +117,13 @@ export class Runtime implements Core {
 	/**
 	 * Rebuilds the state from the newest snapshot and the log after it. Effects are derived, and performed by
 	 * `goLive`. A fact that its job can't take sets the job aside; damage of the log ends the replay where it begins.
+	 * Nothing is derived from `toSetAside`, jobs with the reasons why `setAside` is to follow.
 	 */
-	async replay(): Promise<{readonly facts: number; readonly setAside: number}> {
+	async replay(
+		toSetAside: ReadonlyMap<bigint, string> = new Map(),
+	): Promise<{readonly facts: number; readonly setAside: number}> {
 		const {snapshot} = this.#log;
+		this.#suspended = new Set(toSetAside.keys());
 		let fromSeq = this.#log.base;
 		if (snapshot !== null) {
 			try {
@@ -139,9 +152,22 @@ export class Runtime implements Core {
 			if (!(error instanceof LogDamageError && this.#log.mode === 'safe')) throw error;
 		}
 		this.#state.rpcs.clear(); // Those who asked are gone, also where safe mode writes no boot.
-		for (const {context} of this.#state.jobs.values()) this.#derive(context.id);
-		for (const key of this.#state.parts.keys()) this.#derivePart(key);
+		for (const {context} of this.#state.jobs.values()) {
+			if (!toSetAside.has(context.id)) this.inHand(context.id, () => this.#derive(context.id));
+		}
+		for (const [key, {context}] of this.#state.parts) {
+			this.inHand(context.id, () => this.#derivePart(key));
+		}
 		return {facts, setAside: this.#state.lost.size - before};
+	}
+
+	/** Jobs that made this broker panic leave the active ones, for lost+found: nothing is done about them any more. */
+	setAside(jobs: ReadonlyMap<bigint, string>): void {
+		for (const [id, reason] of jobs) {
+			if (!this.#state.jobs.has(id)) continue;
+			this.post({type: 'broker.set-aside', id, reason, seq: this.#log.appendedSeq + 1});
+			this.#report('crit', reason);
+		}
 	}
 
 	/** The replay is over and the services stand: performs what the state asks for. */
@@ -193,6 +219,10 @@ export class Runtime implements Core {
 		this.#runner.again(kind);
 	}
 
+	inHand<T>(id: bigint, run: () => T): T {
+		return this.#blame.ofJob(id, run);
+	}
+
 	log(severity: Severity, message: string): void {
 		this.#report(severity, message);
 	}
@@ -215,13 +245,22 @@ export class Runtime implements Core {
 		const failures: unknown[] = [];
 		for (let next = this.#pending.shift(); next !== undefined; next = this.#pending.shift()) {
 			try {
-				if (next.isWanted?.() !== false) this.#postOne(next);
+				if (next.isWanted?.() !== false) this.#postInHand(next);
 			} catch (error) {
 				failures.push(error);
 			}
 		}
 		this.#pending = null;
 		if (failures.length > 0) throw failures[0];
+	}
+
+	/** For a fact that makes a new job, whoever asked for it is to blame. */
+	#postInHand(posting: Posting): void {
+		const {fact} = posting;
+		const id = 'id' in fact && isOfJob(fact) ? fact.id : null;
+		const isKnown = id !== null && (this.#state.jobs.has(id) || fact.type.startsWith('part.'));
+		if (isKnown) this.inHand(id, () => this.#postOne(posting));
+		else this.#postOne(posting);
 	}
 
 	#postOne({fact: body, rows}: Posting): void {
@@ -251,7 +290,7 @@ export class Runtime implements Core {
 			this.#log.append([fact], {durable: isDurable(fact), rows});
 		} catch (error) {
 			this.refuse(`the event log did not take ${fact.type}`);
-			this.#onFatal(asSystemError(error, 'EIO', `event log: ${fact.type}`));
+			this.#onFatal(asSystemError(error, 'EIO', `event log: ${fact.type}`), error);
 			throw error;
 		}
 	}
@@ -263,7 +302,8 @@ export class Runtime implements Core {
 
 	#derivePart(key: string): void {
 		const part = this.#state.parts.get(key);
-		this.#runner.update(partEntity(key), part === undefined ? [] : effectsOfPart(part));
+		const isIdle = part === undefined || this.#suspended.has(part.context.id);
+		this.#runner.update(partEntity(key), isIdle ? [] : effectsOfPart(part));
 	}
 
 	#snapshotAt(seq: number): Uint8Array | null {
@@ -299,13 +339,15 @@ export function replayFact(state: DurableState, fact: AnyFact, seq: number): str
 		state.applyFact(fact);
 		return null;
 	} catch (error) {
-		if (!(error instanceof IllegalFactError)) throw error;
-		if (isOfJob(fact)) state.setAside(fact, {seq, reason: error.message});
-		return error.message;
+		// What breaks the rules of a job breaks them in each replay: it must not keep the broker from coming up.
+		if (!(error instanceof IllegalFactError) && !isOfJob(fact)) throw error;
+		const reason = error instanceof IllegalFactError ? error.message : String(error);
+		if (isOfJob(fact)) state.setAside(fact, {seq, reason});
+		return reason;
 	}
 }
 
-function isOfJob(fact: AnyFact): fact is JobFact | PartFact {
+function isOfJob(fact: FactBody | AnyFact): fact is JobFact | PartFact {
 	const {type} = fact;
 	return type.startsWith('job.') || type.startsWith('part.');
 }

@@ -35,6 +35,13 @@ export type BrokerFact =
 	| (Fact & {readonly type: 'broker.waited'; readonly id: bigint})
 	/** An admin says that nothing of a job that is no more is left anywhere: what was still held for it is free. */
 	| (Fact & {readonly type: 'broker.release'; readonly id: bigint})
+	/** A job made the broker panic again and again: it goes to lost+found as it is. `seq` is that of this fact. */
+	| (Fact & {
+			readonly type: 'broker.set-aside';
+			readonly id: bigint;
+			readonly reason: string;
+			readonly seq: number;
+	  })
 	/** Job ids were seen that this log does not know; new ones go on above. */
 	| (Fact & {readonly type: 'broker.jobid-floor'; readonly id: bigint});
 
@@ -123,6 +130,7 @@ const chart = setup({
 				'broker.jobid-floor': {actions: 'keep'},
 				'broker.waited': {actions: 'keep'},
 				'broker.release': {actions: 'keep'},
+				'broker.set-aside': {actions: 'keep'},
 			},
 		},
 		running: {
@@ -134,6 +142,7 @@ const chart = setup({
 				'broker.jobid-floor': {actions: 'keep'},
 				'broker.waited': {actions: 'keep'},
 				'broker.release': {actions: 'keep'},
+				'broker.set-aside': {actions: 'keep'},
 			},
 		},
 		stopping: {
@@ -145,6 +154,7 @@ const chart = setup({
 				'broker.jobid-floor': {actions: 'keep'},
 				'broker.waited': {actions: 'keep'},
 				'broker.release': {actions: 'keep'},
+				'broker.set-aside': {actions: 'keep'},
 			},
 		},
 		stopped: {

@@ -34,6 +34,8 @@ export interface LostEntry {
 	readonly job: JobSnapshot | null;
 	/** The fact that did not fit, and those after it, at most `LOST_FACTS_MAX`. */
 	readonly facts: readonly AnyFact[];
+	/** It made the broker panic: it is not registered again, whatever its nodes report. Absent: the log did not fit. */
+	readonly isQuarantined?: true;
 }
 
 export const LOST_FACTS_MAX = 100;
@@ -124,8 +126,7 @@ export class DurableState {
 		const before = this.lost.get(id);
 		if (before === undefined) {
 			const job = this.jobs.get(id) ?? null;
-			this.jobs.delete(id);
-			if (job?.context.requestId != null) this.requests.delete(job.context.requestId);
+			this.#leave(id, job);
 			this.lost.set(id, {id, reason, seq, job, facts: [fact]});
 		} else if (before.facts.length < LOST_FACTS_MAX) {
 			this.lost.set(id, {...before, facts: [...before.facts, fact]});
@@ -190,15 +191,30 @@ export class DurableState {
 		}
 		if (fact.type === 'broker.jobid-floor') this.#sawJobId(fact.id);
 		if (fact.type === 'broker.release') this.released.add(fact.id);
+		if (fact.type === 'broker.set-aside') this.#quarantine(fact);
 		if (fact.type === 'broker.waited') this.waitable.delete(fact.id);
 		return {kind: 'broker'};
+	}
+
+	#quarantine({id, reason, seq}: Extract<BrokerFact, {type: 'broker.set-aside'}>): void {
+		const job = this.jobs.get(id);
+		if (job === undefined) return;
+		this.#leave(id, job);
+		this.lost.set(id, {id, reason, seq, job, facts: [], isQuarantined: true});
+	}
+
+	/** The job is no active one any more. */
+	#leave(id: bigint, job: JobSnapshot | null): void {
+		this.jobs.delete(id);
+		if (job?.context.requestId != null) this.requests.delete(job.context.requestId);
 	}
 
 	#applyJob(fact: JobFact): Change {
 		const {id} = fact;
 		const before = this.jobs.get(id);
 		const entry = this.lost.get(id);
-		if (entry !== undefined && fact.type !== 'job.adopt') {
+		const mayReturn = fact.type === 'job.adopt' && entry?.isQuarantined !== true;
+		if (entry !== undefined && !mayReturn) {
 			throw new IllegalFactError(`job ${id}`, 'lost+found', fact.type);
 		}
 		if (before === undefined && id <= this.lastJobId && fact.type === 'job.submit') {

@@ -248,6 +248,10 @@ const brokerFacts: FactTable<BrokerFact, never> = {
 		says: 'An admin says that nothing of a job that is no more is left anywhere: what was still held for it is free.',
 		fields: {id: 'the job'},
 	},
+	'broker.set-aside': {
+		says: 'A job made the broker panic again and again: it goes to lost+found as it is.',
+		fields: {id: 'the job', reason: 'for people', seq: 'of this fact'},
+	},
 	'broker.jobid-floor': {
 		says: 'Job ids were seen that this log does not know; new ones go on above.',
 		fields: {id: 'the highest of them'},

@@ -9,7 +9,7 @@ import {SystemError} from '../formats/errno.ts';
 import type {Clock} from '../ports/clock.ts';
 import type {Link} from '../ports/transport.ts';
 import {acceptLink, sayGoodbye, type LinkReceiver} from './accept-link.ts';
-import type {Response} from './message.ts';
+import type {Request, Response} from './message.ts';
 import {RpcSession, type SessionChannel} from './rpc-session.ts';
 import type {RpcRequest} from './rpc-request.ts';
 import type {ServiceRegistry} from './service-registry.ts';
@@ -32,6 +32,10 @@ export interface RpcServerOptions {
 	readonly name?: string;
 	/** Who a request comes from that does not say so. Default: nobody knows. */
 	readonly owner?: {readonly userid: number; readonly rolemask: number};
+	/** Why a request is not taken at all, whoever serves it; null: it is. */
+	readonly refusalOf?: (request: Request) => SystemError | null;
+	/** Runs the code that takes a request. Default: as it is. */
+	readonly inHand?: (request: Request, sender: string, run: () => void) => void;
 	/** A request was accepted; its handler runs next. */
 	readonly onRequest?: (request: RpcRequest) => void;
 	/** A response is about to be handed to `leave`; `isFinal` unless more of a stream may follow. */
@@ -54,6 +58,11 @@ export class RpcServer {
 	/** The open sessions: for health, and for a panic that answers all of them. */
 	get sessions(): ReadonlySet<RpcSession> {
 		return this.#sessions;
+	}
+
+	/** All RPCs without a final response, by session. */
+	get pending(): Iterable<RpcRequest> {
+		return [...this.#sessions].flatMap(session => [...session.pending]);
 	}
 
 	/**

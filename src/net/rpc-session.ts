@@ -93,7 +93,9 @@ export class RpcSession implements RequestOwner {
 			this.#depart({...head, errnum, payload});
 			return;
 		}
-		this.#begin(request, service!);
+		const {inHand} = this.#options;
+		if (inHand === undefined) this.#begin(request, service!);
+		else inHand(message, this.sender, () => this.#begin(request, service!));
 	}
 
 	/** The channel has caught up. */
@@ -190,7 +192,8 @@ export class RpcSession implements RequestOwner {
 		if (service.streaming === 'never' && streaming) {
 			return new SystemError('EPROTO', `${topic} has one response, and the request has the streaming flag`);
 		}
-		if (message.noresponse) return null;
+		const refusal = this.#options.refusalOf?.(message) ?? null;
+		if (refusal !== null || message.noresponse) return refusal;
 		const pendingMax = this.#options.pendingMax ?? RPC_PENDING_MAX;
 		if (this.#open.size >= pendingMax) {
 			return new SystemError(

@@ -65,6 +65,8 @@ export interface Core {
 	reconciled(rank: number): void;
 	/** Holds effects for `rank` back again: contact with it was lost. */
 	unreconciled(rank: number): void;
+	/** Runs code that works on one job: what breaks in it is held against that job. */
+	inHand<T>(id: bigint, run: () => T): T;
 	/** A line for `dmesg`. */
 	log(severity: Severity, message: string): void;
 }

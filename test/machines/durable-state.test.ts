@@ -10,7 +10,7 @@ import {DurableState, isDurable, LOST_FACTS_MAX, type AnyFact} from '../../src/m
 import {FLAG_WAITABLE, jobMachine, type JobFact} from '../../src/machines/job.ts';
 import {IllegalFactError} from '../../src/machines/machine.ts';
 import {advanceFactOf, EXTERNAL_JOB_FACTS, jobPool} from './job-facts.ts';
-import {brokerWalks, nodeWalks, partWalks, queueWalks, rpcWalks} from './other-facts.ts';
+import {brokerPool, brokerWalks, nodeWalks, partWalks, queueWalks, rpcWalks} from './other-facts.ts';
 import {SEED, walksOf} from './walk.ts';
 
 const JOB_IDS = [3n, 7n, 2n ** 40n];
@@ -265,6 +265,32 @@ test('a part whose fact does not fit is dropped, and its job is left alone', t =
 	t.is(state.parts.size, 0);
 	t.is(state.lost.size, 0);
 	t.deepEqual(state.jobs, jobs);
+});
+
+test('a job that made the broker panic is set aside by a fact, holds what it held, and does not come back', t => {
+	const state = stateAfter([]);
+	for (const fact of [
+		jobPool(jobMachine.initial(), 7n)[0]!,
+		...brokerPool({context: state.broker.context}).slice(0, 1),
+	])
+		state.applyFact(fact);
+	state.applyFact({type: 'broker.boot', atMs: 1, epoch: 1, bootId: 'b', uuid: 'u', pid: 2, version: '1'});
+	const job = state.jobs.get(7n)!;
+	state.applyFact({type: 'broker.set-aside', atMs: 2, id: 7n, reason: 'it panicked', seq: 9});
+	t.false(state.jobs.has(7n));
+	t.deepEqual(state.lost.get(7n), {
+		id: 7n,
+		reason: 'it panicked',
+		seq: 9,
+		job,
+		facts: [],
+		isQuarantined: true,
+	});
+	t.deepEqual(DurableState.decode(state.encode()).lost, state.lost);
+	const adopt = jobPool(jobMachine.initial(), 7n).find(({type}) => type === 'job.adopt')!;
+	t.throws(() => state.applyFact(adopt), {instanceOf: IllegalFactError});
+	state.applyFact({type: 'broker.set-aside', atMs: 2, id: 8n, reason: 'nobody knows it', seq: 10});
+	t.is(state.lost.size, 1);
 });
 
 test('a job that is set aside keeps its resources and takes its later facts along; the others do not notice', t => {

@@ -179,6 +179,7 @@ export function brokerPool({context}: {readonly context: BrokerContext}): Broker
 		{type: 'broker.jobid-floor', atMs, id: 3n},
 		{type: 'broker.waited', atMs, id: 3n},
 		{type: 'broker.release', atMs, id: 3n},
+		{type: 'broker.set-aside', atMs, id: 99n, reason: 'it panicked', seq: 7},
 	];
 }
 

@@ -51,6 +51,10 @@ export class FakeCore implements Core {
 		this.#pending = null;
 	}
 
+	inHand<T>(_: bigint, run: () => T): T {
+		return run();
+	}
+
 	leave(leave: () => void): void {
 		leave();
 	}

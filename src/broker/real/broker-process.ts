@@ -170,7 +170,7 @@ class BrokerLife {
 		setTimeout(() => process.exit(1), PANIC_MS);
 		const told = this.supervision?.exiting(1, reason) ?? Promise.resolve();
 		try {
-			this.#running?.panic(reason);
+			this.#running?.panic(reason, {error});
 		} catch (second) {
 			writeLine(`panic while panicking: ${String(second)}`);
 		}

@@ -21,6 +21,7 @@ import {localUri, rankStatedir} from '../instance.ts';
 import {overlayOptionsOf} from '../overlay-options.ts';
 import {shareOfCores} from '../resource-share.ts';
 import type {RunningBroker, StartBrokerOptions} from '../running-broker.ts';
+import {panicFiles} from './panic-files.ts';
 import {SystemRandom} from '../../ports/real/system-random.ts';
 
 /** As `StartBroker` says. */
@@ -71,6 +72,7 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 			'daemon.pid': () => daemon.pid,
 			...treeAttributes(overlay, {rank, topo: info.topo}),
 		},
+		evidence: panicFiles(rankStatedir(info, rank), line => write(`crit: ${line}`)),
 		write: (line, severity) => write(`${severity}: ${line}`),
 		onShutdown: () => daemon.shutdownAsked(),
 	});

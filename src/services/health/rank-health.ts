@@ -56,6 +56,8 @@ export interface RankHealthOptions {
 	readonly exec: Pick<JobExec, 'isReconciled'>;
 	readonly host: ProcessHost;
 	readonly hostname: string;
+	/** Input that made this broker panic and is not taken any more, in sentences. */
+	readonly refused?: readonly string[];
 }
 
 export class HealthOfRank {
@@ -97,6 +99,7 @@ export class HealthOfRank {
 			const text = 'what is on this node has not been compared with the root so far';
 			add('job-exec', 'inventory', {ms: upMs, text});
 		}
+		for (const text of this.#options.refused ?? []) add('broker', 'panic', {ms: upMs, text});
 		if (this.#loop.delayMs > LOOP_DELAY_MS_MAX) {
 			add('broker', 'event-loop', {ms: this.#loop.delayMs, text: 'the event loop stood still'});
 		}

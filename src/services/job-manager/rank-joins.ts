@@ -122,7 +122,10 @@ export class RankJoins {
 			jobs: [...state.jobs.values()],
 			isArchived: id => archive.job(id) !== undefined,
 			// A part on its node says more than what is left of the log, unless the job was to end.
-			isSetAside: id => state.lost.get(id)?.job?.value === 'cleanup',
+			isSetAside: id => {
+				const entry = state.lost.get(id);
+				return entry?.isQuarantined === true || entry?.job?.value === 'cleanup';
+			},
 			nowMs: core.clock.epochMs(),
 		});
 		for (const fact of facts) core.post(fact);

@@ -19,9 +19,9 @@ export interface HoldingsOptions {
 
 /** Brings `pool` up to the state, after a replay, and keeps it there. */
 export function keepHoldings({core, pool, onFree}: HoldingsOptions): void {
-	for (const {context} of core.state.jobs.values()) holdAll(context);
+	for (const {context} of core.state.jobs.values()) core.inHand(context.id, () => holdKnown(context));
 	for (const {id, job} of core.state.lost.values()) {
-		if (job !== null && !core.state.released.has(id)) holdAll(job.context);
+		if (job !== null && !core.state.released.has(id)) holdLost(job.context);
 	}
 	/** The release that was accounted for last, of jobs that let go bit by bit. */
 	const releases = new Map<bigint, JobEvent>();
@@ -30,6 +30,24 @@ export function keepHoldings({core, pool, onFree}: HoldingsOptions): void {
 	function holdAll(job: JobContext): void {
 		if (bypassOf(job.jobspec) !== null) return; // It holds nothing.
 		if (job.hasResources && job.R !== null) pool.hold(job.id, notReleased(job));
+	}
+
+	/** What this log has granted can be read, or the job is broken: no reason of the world's. */
+	function holdKnown(job: JobContext): void {
+		try {
+			holdAll(job);
+		} catch (error) {
+			throw new Error(`job ${job.id}: R can't be held: ${String(error)}`, {cause: error});
+		}
+	}
+
+	/** It may be set aside for the very reason that nobody can read what it holds. */
+	function holdLost(job: JobContext): void {
+		try {
+			holdAll(job);
+		} catch (error) {
+			core.log('err', `job ${job.id} of lost+found: what it holds can't be read: ${String(error)}`);
+		}
 	}
 
 	function changed(change: Change): void {

@@ -139,13 +139,14 @@ export class Scheduler {
 
 	#run(): void {
 		if (this.#core.refusal !== null || this.#core.state.broker.value === 'stopping') return;
-		for (const id of [...this.#bypassing]) this.#grant(id);
+		for (const id of [...this.#bypassing]) this.#core.inHand(id, () => this.#grant(id));
 		this.#look();
 		const isOver = new Set<string>();
 		for (let looked = 0; looked < JOBS_PER_PASS_MAX; looked += 1) {
 			const head = this.#nextHead(isOver);
 			if (head === null) return;
-			if (this.#schedule(head) === 'waits') isOver.add(head.queue);
+			const outcome = this.#core.inHand(head.entry.id, () => this.#schedule(head));
+			if (outcome === 'waits') isOver.add(head.queue);
 			else this.#blocked.delete(head.queue);
 		}
 		this.#wake();
