@@ -56,6 +56,9 @@ const ENDED_EARLY_MAX = 5;
 const ENDED_EARLY_PAUSE_MS = 200;
 const PING = {seq: 0, 'time.tv_sec': 0, 'time.tv_nsec': 0, pad: ''};
 
+const ADVICE =
+	'is the instance started? coppice start --detach starts one, and --uri or COPPICE_URI names another';
+
 export class BrokerSession {
 	readonly #options: BrokerSessionOptions;
 	readonly #patienceMs: number;
@@ -154,7 +157,7 @@ export class BrokerSession {
 		while (!(await exists(path))) {
 			const patienceMs = (await exists(dirname(path))) ? RESTART_PATIENCE_MS : NO_SOCKET_PATIENCE_MS;
 			if (clock.monotonicMs() - startMs >= patienceMs) {
-				const text = `no broker serves ${uri}: there is no such socket; is the instance started?`;
+				const text = `no broker serves ${uri}: there is no such socket; ${ADVICE}`;
 				throw new SystemError('ENOENT', text);
 			}
 			await new Promise<void>(resolve => clock.setTimer(SOCKET_POLL_MS, resolve));
@@ -196,7 +199,7 @@ export class BrokerSession {
 		if (!(error instanceof SystemError) || !(error.cause instanceof SystemError)) return error;
 		const {uri, waitForSocket = false} = this.#options;
 		if (this.#wasConnected || waitForSocket) return this.#lostContact(error.cause.toString());
-		const text = `no broker serves ${uri}: ${error.cause.message}; is the instance started?`;
+		const text = `no broker serves ${uri}: ${error.cause.message}; ${ADVICE}`;
 		return new SystemError(error.code, text, {cause: error});
 	}
 

@@ -6,6 +6,9 @@ import type {Clock} from '../ports/clock.ts';
 import type {Random} from '../ports/random.ts';
 import type {Transport} from '../ports/transport.ts';
 import type {OpenRepl} from './repl-source.ts';
+import {socketPathOf} from '../net/address.ts';
+import {explain} from './command-error.ts';
+import type {Evaluate} from './repl-source.ts';
 import {BrokerSession, type PatienceOptions} from './broker-session.ts';
 
 export interface Sink {
@@ -68,6 +71,8 @@ export interface World {
 export interface CliContextOptions {
 	readonly commandName: string;
 	readonly uri: string;
+	/** Who said so: `option --uri`, `COPPICE_URI`; for messages. */
+	readonly uriSource: string;
 	readonly isVerbose: boolean;
 	/** Shared with another context, which closes them. */
 	readonly sessions?: BrokerSession[];
@@ -78,10 +83,12 @@ export class CliContext {
 	/** For messages: `job attach`. */
 	readonly commandName: string;
 	readonly uri: string;
+	readonly uriSource: string;
 	readonly isVerbose: boolean;
 	readonly #sessions: BrokerSession[];
 
-	constructor(world: World, {commandName, uri, isVerbose, sessions = []}: CliContextOptions) {
+	constructor(world: World, {commandName, uri, uriSource, isVerbose, sessions = []}: CliContextOptions) {
+		this.uriSource = uriSource;
 		this.#sessions = sessions;
 		this.world = world;
 		this.commandName = commandName;
@@ -102,8 +109,17 @@ export class CliContext {
 		return this.world.clock;
 	}
 
-	/** A session with the broker; it connects when it is first used. `close` ends it. */
+	/**
+	 * A session with the broker; it connects when it is first used. `close` ends it.
+	 *
+	 * @throws {CommandError} the URI can't be one.
+	 */
 	session(patience: PatienceOptions = {}): BrokerSession {
+		try {
+			socketPathOf(this.uri);
+		} catch (error) {
+			throw explain(this.uriSource, error);
+		}
 		const session = new BrokerSession({
 			...this.world,
 			uri: this.uri,

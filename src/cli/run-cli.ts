@@ -52,7 +52,8 @@ export async function runCli(argv: readonly string[], world: World): Promise<num
 			throw new UsageError(`unknown command '${name}'${suggestionFor(name)}; see coppice --help`);
 		}
 		const uri = global.uri ?? (world.env['COPPICE_URI'] || DEFAULT_URI);
-		context = new CliContext(world, {commandName: name, uri, isVerbose: global.isVerbose});
+		const uriSource = global.uri === undefined ? 'COPPICE_URI' : 'option --uri';
+		context = new CliContext(world, {commandName: name, uri, uriSource, isVerbose: global.isVerbose});
 		return await runCommand(await entry.load(), rest, context);
 	} catch (error) {
 		return await report(error, what, world);

@@ -32,7 +32,7 @@ export interface CommandOptions {
 	readonly shellOptions?: Members;
 	readonly constraints?: Constraint;
 	readonly dependencies?: readonly Dependency[];
-	/** Further attributes below `attributes.system`; they do not replace the ones above. */
+	/** Further attributes below `attributes.system`; what is named there replaces the ones above. */
 	readonly systemAttributes?: Members;
 	/** `attributes.user`. */
 	readonly userAttributes?: Members;
@@ -81,7 +81,6 @@ function assemble(
 	const {shellOptions, userAttributes, name = baseName(argv[0]!)} = options;
 	const {job, shell, ...others} = (options.systemAttributes ?? {}) as {job?: Members; shell?: Members};
 	const system = {
-		...others,
 		duration: durationS,
 		...(cwd === undefined ? {} : {cwd}),
 		...(environment === undefined ? {} : {environment}),
@@ -90,6 +89,7 @@ function assemble(
 		...(project === undefined ? {} : {project}),
 		...(constraints === undefined ? {} : {constraints}),
 		...(dependencies === undefined || dependencies.length === 0 ? {} : {dependencies}),
+		...others,
 		shell: {...shell, options: {...(shell?.['options'] as Members | undefined), ...shellOptions}},
 		job: {...job, name},
 	};

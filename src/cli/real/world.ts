@@ -4,7 +4,7 @@ import {installedVersion} from '../../ports/real/installation.ts';
 import {SystemRandom} from '../../ports/real/system-random.ts';
 import {SystemClock} from '../../ports/real/system-clock.ts';
 import {parseProcLimits} from '../../formats/rlimit.ts';
-import {asSystemError} from '../../formats/errno.ts';
+import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {UnixTransport} from '../../net/real/unix-transport.ts';
 import type {ReadLinesOptions, World} from '../context.ts';
 import {ProcessSink} from './process-sink.ts';
@@ -56,7 +56,7 @@ async function readText(path: string): Promise<string> {
 	try {
 		return await promises.readFile(path, 'utf8');
 	} catch (error) {
-		throw asSystemError(error, 'EIO', path);
+		throw fileError(error, path);
 	}
 }
 
@@ -64,9 +64,16 @@ const writeChunk: World['writeFile'] = async (path, chunk, {append = false} = {}
 	try {
 		await promises.writeFile(path, chunk, {flag: append ? 'a' : 'w'});
 	} catch (error) {
-		throw asSystemError(error, 'EIO', path);
+		throw fileError(error, path);
 	}
 };
+
+/** Node says the name of the error and of the file a second time. */
+function fileError(error: unknown, path: string): SystemError {
+	const {code, message} = asSystemError(error, 'EIO');
+	const text = /^E[A-Z0-9]+: ([^,]*)/.exec(message)?.[1] ?? message;
+	return new SystemError(code, `${path}: ${text}`, {cause: error});
+}
 
 /** Node raises its own limit of open files to the hard one at its start: that of its parent is what the user has. */
 async function resourceLimits(): Promise<Readonly<Record<string, number>>> {

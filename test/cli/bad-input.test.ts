@@ -1,0 +1,172 @@
+/**
+ * Goal: bad input gets a clear error, the exit status that belongs to it, and loses nothing. Method: the real command as a
+ * shell calls it, against one real instance, which at the end has only the jobs that it should have.
+ */
+import {execFile} from 'node:child_process';
+import {writeFileSync} from 'node:fs';
+import {join} from 'node:path';
+import test from 'ava';
+import {COPPICE} from '../chaos/coppice-command.ts';
+import {Instance, isInactive} from '../chaos/instance.ts';
+
+const instance = new Instance({cores: 4});
+test.before(() => instance.start());
+test.after.always(() => instance.destroy());
+
+interface Ended {
+	readonly status: number;
+	readonly stdout: string;
+	readonly stderr: string;
+}
+
+function coppice(argv: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
+	return new Promise(resolve => {
+		const child = execFile(
+			COPPICE,
+			argv,
+			{
+				cwd: instance.root,
+				env: {...process.env, COPPICE_URI: instance.uri, COPPICE_F58_FORCE_ASCII: '1', ...env},
+				timeout: 60_000,
+			},
+			(_error, stdout, stderr) => resolve({status: child.exitCode ?? -1, stdout, stderr}),
+		);
+		child.stdin?.end();
+	});
+}
+
+interface Row {
+	readonly line: string;
+	readonly status: number;
+	readonly stderr: RegExp;
+	readonly env?: Readonly<Record<string, string>>;
+}
+
+/** Mistakes that no instance hears of. */
+const MISTAKES: readonly Row[] = [
+	{
+		line: 'submit --ntask=2 true',
+		status: 2,
+		stderr: /^coppice submit: unknown option --ntask; did you mean --ntasks\?/,
+	},
+	{line: 'submit -Z true', status: 2, stderr: /unknown option -Z/},
+	{line: 'submit -n -3 true', status: 2, stderr: /option --ntasks: '-3' is not an integer >= 1/},
+	{line: 'submit -n 1.5 true', status: 2, stderr: /'1\.5' is not an integer/},
+	{line: 'submit -t 5x true', status: 2, stderr: /option --time-limit: invalid duration "5x"/},
+	{line: 'submit -t -1 true', status: 2, stderr: /option --time-limit/},
+	{line: 'submit --urgency=99 true', status: 2, stderr: /'99' is not an integer within 0\.\.31/},
+	{
+		line: 'submit --cc=5-3 true',
+		status: 2,
+		stderr: /option --cc: invalid idset "5-3": the range 5-3 runs backwards/,
+	},
+	{line: 'submit --cc= true', status: 2, stderr: /option --cc: .*empty/},
+	{line: 'submit --cc=1 --bcc=1 true', status: 2, stderr: /exclude each other/},
+	{line: 'submit --requires=host:[ true', status: 2, stderr: /constraint\.hostlist\[0\]: invalid hostlist/},
+	{line: 'submit -o a..b true', status: 2, stderr: /--setopt=a\.\.b: a key is empty/},
+	{line: 'submit -S .foo=1 true', status: 2, stderr: /attributes\.foo is neither system nor user/},
+	{line: 'submit -S duration=-4 true', status: 1, stderr: /EINVAL: .*attributes\.system\.duration/},
+	{line: 'submit -S system.queue=7 true', status: 1, stderr: /EINVAL: .*attributes\.system\.queue/},
+	{
+		line: 'submit --env-file=/nowhere true',
+		status: 1,
+		stderr: /^coppice submit: ENOENT: \/nowhere: no such file or directory\n$/,
+	},
+	{line: 'submit --env=A=$UNSET_SO_FAR true', status: 2, stderr: /variable UNSET_SO_FAR is not set/},
+	{line: 'submit', status: 2, stderr: /a command is missing/},
+	{line: 'run', status: 2, stderr: /^coppice run: a command is missing/},
+	{line: 'bulksubmit :::: /nowhere', status: 1, stderr: /ENOENT: \/nowhere/},
+	{line: 'job attach zzz', status: 1, stderr: /EINVAL: invalid job id "zzz"/},
+	{line: 'job eventlog', status: 2, stderr: /ID is missing/},
+	{line: 'cancel', status: 2, stderr: /an ID or --all is missing/},
+	{line: 'jobs -f nope', status: 2, stderr: /option --filter: 'nope' is none of/},
+	{line: 'jobs -o {nope}', status: 2, stderr: /unknown field 'nope'/},
+	{line: 'jobs --since=x', status: 2, stderr: /option --since/},
+	{line: 'job kill -s NOPE f1', status: 2, stderr: /option --signal: .*NOPE/},
+	{line: 'job wait-event -t x f1 y', status: 2, stderr: /option --timeout: invalid duration/},
+	{
+		line: 'jobs',
+		env: {COPPICE_URI: 'nonsense'},
+		status: 1,
+		stderr: /^coppice jobs: COPPICE_URI: EINVAL: .*local:\/\/\/path/,
+	},
+	{line: '--uri tcp://a:1 jobs', status: 1, stderr: /^coppice jobs: option --uri: EINVAL/},
+	{
+		line: '--uri local:///nowhere jobs',
+		status: 1,
+		stderr:
+			/^coppice jobs: ENOENT: no broker serves local:\/\/\/nowhere: .*coppice start --detach starts one/,
+	},
+	{
+		line: '--uri local:///tmp jobs',
+		status: 1,
+		stderr: /^coppice jobs: ECONNREFUSED: no broker serves local:\/\/\/tmp/,
+	},
+	{line: 'submti true', status: 2, stderr: /^coppice: unknown command 'submti'; did you mean submit\?/},
+];
+
+/** Requests that the instance refuses. */
+const REFUSALS: readonly Row[] = [
+	{line: 'submit -q nope true', status: 1, stderr: /EINVAL: no queue 'nope'/},
+	{line: 'job attach f1', status: 1, stderr: /failed to attach to f1: ENOENT: no job/},
+	{line: 'job info f1 jobspec', status: 1, stderr: /f1: ENOENT/},
+	{line: 'job wait-event f1 start', status: 1, stderr: /f1: ENOENT/},
+	{line: 'cancel f1', status: 1, stderr: /f1: ENOENT/},
+	{line: 'getattr nope', status: 1, stderr: /nope: ENOENT/},
+	{line: 'ping nope', status: 1, stderr: /nope: ENOSYS/},
+	{line: 'ping -r 7 broker', status: 1, stderr: /rank 7 is not in this instance/},
+	{line: 'queue status -q nope', status: 1, stderr: /ENOENT: no queue 'nope'/},
+	{line: 'resource drain 9 x', status: 1, stderr: /coppice resource drain: E/},
+];
+
+for (const {line, status, stderr, env} of [...MISTAKES, ...REFUSALS]) {
+	test(`coppice ${line}${env === undefined ? '' : ` with ${JSON.stringify(env)}`}`, async t => {
+		const ended = await coppice(line.split(' '), env);
+		t.regex(ended.stderr, stderr);
+		t.deepEqual([ended.status, ended.stdout], [status, '']);
+		t.is(ended.stderr.trimEnd().split('\n').length, 1, 'one line');
+	});
+}
+
+/** Jobs that are accepted, and can't run. */
+const FAILURES: readonly Row[] = [
+	{line: 'run /no/such/program', status: 127, stderr: /\/no\/such\/program: No such file or directory/},
+	{line: 'run no-such-program', status: 127, stderr: /no-such-program: No such file or directory/},
+	{line: 'run /etc/passwd', status: 126, stderr: /\/etc\/passwd: Permission denied/},
+	{line: 'run --cwd=/nowhere true', status: 126, stderr: /cwd \/nowhere: No such file or directory/},
+	{
+		line: 'run --output=/nowhere/x true',
+		status: 1,
+		stderr: /stdout: \/nowhere\/x: No such file or directory/,
+	},
+	{line: 'run --error=/nowhere/x true', status: 1, stderr: /stderr: \/nowhere\/x: No such file or directory/},
+	{line: 'run -N2 true', status: 1, stderr: /unsatisfiable request: the instance has 1 node/},
+	{line: 'run -n99 true', status: 1, stderr: /unsatisfiable request: .*99 core/},
+];
+
+for (const {line, status, stderr} of FAILURES) {
+	test(`coppice ${line} says what could not be done`, async t => {
+		const ended = await coppice(line.split(' '));
+		t.regex(ended.stderr, stderr);
+		t.deepEqual([ended.status, ended.stdout], [status, '']);
+	});
+}
+
+test('a log that cannot be written is told, and the jobs are there all the same', async t => {
+	const ended = await coppice(['submit', '--log=/nowhere/log', 'true']);
+	t.is(ended.status, 1);
+	t.regex(ended.stderr, /ENOENT: \/nowhere\/log: no such file/);
+});
+
+test('an env file that is there counts', async t => {
+	const path = join(instance.root, 'rules');
+	writeFileSync(path, 'COLOR=green\n');
+	const ended = await coppice(['run', `--env-file=${path}`, 'sh', '-c', 'echo $COLOR']);
+	t.deepEqual(ended, {status: 0, stdout: 'green\n', stderr: ''});
+});
+
+test.after('nothing of it left a job behind, and the instance is well', async t => {
+	const jobs = await instance.jobsUntil('all have ended', rows => rows.every(isInactive));
+	t.is(jobs.length, FAILURES.length + 2);
+	t.is((await coppice(['health'])).status, 0);
+});
