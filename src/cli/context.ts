@@ -8,7 +8,6 @@ import type {Transport} from '../ports/transport.ts';
 import type {OpenRepl} from './repl-source.ts';
 import {socketPathOf} from '../net/address.ts';
 import {explain} from './command-error.ts';
-import type {Evaluate} from './repl-source.ts';
 import {BrokerSession, type PatienceOptions} from './broker-session.ts';
 
 export interface Sink {
