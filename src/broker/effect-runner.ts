@@ -119,8 +119,8 @@ export class EffectRunner {
 			this.#options.advance(effect.fact, () => this.#isWanted(effect));
 			return;
 		}
-		if (effect.kind === 'alloc') {
-			// The scheduler's queue is part of this process: nothing leaves, so nothing waits.
+		if (effect.kind === 'alloc' || effect.kind === 'await') {
+			// The scheduler's queue, and the watch over dependencies, are part of this process: nothing leaves, so nothing waits.
 			this.#performNow(effect);
 			return;
 		}

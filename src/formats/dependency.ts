@@ -46,6 +46,11 @@ export function parseDependency(text: string): Dependency {
 	return {...Object.fromEntries(parameters), scheme, value: match?.[2] ?? ''};
 }
 
+/** `scheme:value`, without its parameters: for messages. */
+export function formatDependency({scheme, value}: Dependency): string {
+	return value === '' ? scheme : `${scheme}:${value}`;
+}
+
 const SCHEME = /^[a-z][a-z0-9_.-]*$/;
 
 function decode(part: string, text: string): string {

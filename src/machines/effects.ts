@@ -6,6 +6,7 @@
 import {Idset} from '../formats/idset.ts';
 import {isToRunAgain, ranksOfR, type JobContext, type JobException} from './job.ts';
 import type {JobFact, JobSnapshot} from './job.ts';
+import {dependenciesOf, type JobDependency} from './job-dependencies.ts';
 import {decisiveEnd} from './job-report.ts';
 import {partKey, type PartSnapshot} from './part.ts';
 
@@ -16,6 +17,8 @@ export type JobFactBody = Body<JobFact>;
 export type Effect =
 	/** A fact that follows from the state by rule: to be posted at once. */
 	| {readonly kind: 'advance'; readonly key: string; readonly fact: JobFactBody}
+	/** What the job depends on is watched. */
+	| {readonly kind: 'await'; readonly key: string; readonly id: bigint; readonly dependency: JobDependency}
 	/** The job stands in the scheduler's queue with this priority. */
 	| {readonly kind: 'alloc'; readonly key: string; readonly id: bigint; readonly priority: number}
 	/** The rank is to run its part. */
@@ -68,6 +71,13 @@ export function effectsOfJob({value, context}: JobSnapshot): readonly Effect[] {
 	const {id, attempt, priority, ranks, exception} = context;
 	const isEvicted = (context.evicted ?? '') !== '';
 	switch (value) {
+		case 'depend':
+			return dependenciesOf(context).map(dependency => ({
+				kind: 'await' as const,
+				key: `await:${id}:${dependency.description}`,
+				id,
+				dependency,
+			}));
 		case 'sched':
 			if (priority === 0) return pastForgets(context);
 			return [{kind: 'alloc', key: `alloc:${id}:${priority}`, id, priority}, ...pastForgets(context)];
@@ -174,7 +184,7 @@ function advanceOf(value: string, context: JobContext): JobFactBody | null {
 		case 'new':
 			return {type: 'job.validate', id};
 		case 'depend':
-			return {type: 'job.depend', id};
+			return dependenciesOf(context).length === 0 ? {type: 'job.depend', id} : null;
 		case 'priority':
 			return {type: 'job.priority', id, priority: priorityOf(context.urgency)};
 		case 'run': {

@@ -8,6 +8,8 @@ export function jobEventOf(fact: JobFact): JobEvent {
 	switch (fact.type) {
 		case 'job.submit':
 			return entry({userid: fact.userid, urgency: fact.urgency, flags: fact.flags, version: 1});
+		case 'job.dependency-remove':
+			return entry({description: fact.description});
 		case 'job.priority':
 			return entry({priority: fact.priority});
 		case 'job.urgency':

@@ -10,6 +10,13 @@
  */
 import {assign, setup} from 'xstate';
 import {Idset} from '../formats/idset.ts';
+import {
+	dependenciesOf,
+	dependencyAdded,
+	dependencyRemoved,
+	hasDependency,
+	type JobDependency,
+} from './job-dependencies.ts';
 import {jobEventOf} from './job-event.ts';
 import {accountReport, decisiveEnd, type RankPart, type ReportBody, type TaskOutput} from './job-report.ts';
 import {compileMachine, type Fact, type Snapshot} from './machine.ts';
@@ -32,6 +39,8 @@ export interface JobSubmitFact extends JobFactBase {
 	readonly jobspec: Json;
 	/** The client's name of this submit, so that a retry gives the same job; null: none was given. */
 	readonly requestId: string | null;
+	/** What it waits for; absent: nothing. */
+	readonly dependencies?: readonly JobDependency[];
 }
 
 /**
@@ -65,6 +74,8 @@ export type JobFact =
 	| JobAdoptFact
 	| JobExceptionFact
 	| (JobFactBase & {readonly type: 'job.validate' | 'job.depend' | 'job.start' | 'job.free' | 'job.clean'})
+	/** One of the things that the job waited for has come about. */
+	| (JobFactBase & {readonly type: 'job.dependency-remove'; readonly description: string})
 	| (JobFactBase & {readonly type: 'job.priority'; readonly priority: number})
 	| (JobFactBase & {readonly type: 'job.urgency'; readonly urgency: number; readonly userid: number})
 	| (JobFactBase & {readonly type: 'job.alloc'; readonly R: Json; readonly ranks: readonly number[]})
@@ -150,6 +161,8 @@ export interface JobContext {
 	readonly evicted?: string;
 	/** Attempts that were given up, oldest first; absent until the first. */
 	readonly past?: readonly PastAttempt[];
+	/** What it waits for still; absent: it never waited for anything. */
+	readonly dependencies?: readonly JobDependency[];
 }
 
 export type JobSnapshot = Snapshot<JobContext>;
@@ -194,6 +207,9 @@ const chart = setup({
 	types: {context: {} as JobContext, events: {} as JobFact},
 	guards: {
 		isFatal: ({event}) => event.type === 'job.exception' && event.severity === 0,
+		isAwaited: ({context, event}) =>
+			event.type === 'job.dependency-remove' && hasDependency(context, event.description),
+		awaitsNothing: ({context}) => dependenciesOf(context).length === 0,
 		hasRanks: ({event}) => event.type === 'job.alloc' && event.ranks.length > 0,
 		isAdoptable: ({event}) =>
 			event.type === 'job.adopt' && event.attempt >= 1 && ranksOfR(event.R).length > 0,
@@ -229,6 +245,12 @@ const chart = setup({
 			const {id, userid, urgency, flags, jobspec, requestId} = event;
 			return {id, userid, urgency, flags, jobspec, requestId};
 		}),
+		addDependencies: assign(({context: {events}, event}) =>
+			event.type === 'job.submit' ? dependencyAdded(event, {events, atMs: event.atMs}) : {},
+		),
+		removeDependency: assign(({context, event}) =>
+			event.type === 'job.dependency-remove' ? dependencyRemoved(context, event.description) : {},
+		),
 		adopt: assign(({event}) => (event.type === 'job.adopt' ? adopted(event) : {})),
 		readopt: assign(({context, event}) => (event.type === 'job.adopt' ? readopted(context, event) : {})),
 		prioritize: assign(({event}) => (event.type === 'job.priority' ? {priority: event.priority} : {})),
@@ -293,7 +315,7 @@ const chart = setup({
 	states: {
 		none: {
 			on: {
-				'job.submit': {target: 'new', actions: ['submit', 'log']},
+				'job.submit': {target: 'new', actions: ['submit', 'log', 'addDependencies']},
 				'job.adopt': {guard: 'isAdoptable', target: 'run', actions: 'adopt'},
 			},
 		},
@@ -305,7 +327,9 @@ const chart = setup({
 		},
 		depend: {
 			on: {
-				'job.depend': {target: 'priority', actions: 'log'},
+				'job.dependency-remove': {guard: 'isAwaited', actions: ['removeDependency', 'log']},
+				'job.depend': {guard: 'awaitsNothing', target: 'priority', actions: 'log'},
+				'job.adopt': {guard: 'isLaterAttempt', target: 'run', actions: 'readopt'},
 				'job.urgency': {actions: ['urge', 'log']},
 				'job.exception': EXCEPTION,
 			},

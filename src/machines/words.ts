@@ -51,6 +51,7 @@ const jobFacts: FactTable<JobFact, 'id'> = {
 			flags: 'submit flags of RFC 21',
 			jobspec: 'RFC 14, as it was accepted',
 			requestId: "the client's own name of this submit, or null",
+			dependencies: 'what it waits for (RFC 26); absent: nothing',
 		},
 	},
 	'job.adopt': {
@@ -67,6 +68,10 @@ const jobFacts: FactTable<JobFact, 'id'> = {
 		},
 	},
 	'job.validate': {says: 'The job is in order.', fields: {}},
+	'job.dependency-remove': {
+		says: 'One of the things that the job waited for has come about.',
+		fields: {description: 'which one'},
+	},
 	'job.depend': {says: 'Nothing has to be waited for.', fields: {}},
 	'job.priority': {
 		says: 'The job has its place in the queue.',
@@ -276,6 +281,8 @@ export const jobWords: MachineWords = {
 	facts: jobFacts,
 	guards: {
 		isFatal: 'the severity is 0',
+		isAwaited: 'the job waits for this',
+		awaitsNothing: 'the job waits for nothing (any more)',
 		hasRanks: 'there is at least one rank',
 		isAdoptable: 'the attempt is 1 or more, and R names a rank',
 		isLaterAttempt: 'the attempt is later than the last one known, and R names a rank',
@@ -294,6 +301,8 @@ export const jobWords: MachineWords = {
 		keep: 'changes nothing of its own',
 		log: "adds the entry to the user's eventlog",
 		submit: 'takes over what was submitted',
+		addDependencies: "notes what is waited for, and adds a `dependency-add` for each to the user's eventlog",
+		removeDependency: 'it is waited for no longer',
 		adopt: 'takes over what was found, with the events that the lost log must have had',
 		readopt: 'takes over the allocation that was lost',
 		prioritize: 'sets the priority',
@@ -313,7 +322,10 @@ export const jobWords: MachineWords = {
 	},
 	effects: {
 		new: {advance: '`job.validate`'},
-		depend: {advance: '`job.depend`'},
+		depend: {
+			advance: '`job.depend`, once nothing is waited for',
+			await: 'for each thing that is waited for: watch it',
+		},
 		priority: {advance: '`job.priority`'},
 		sched: {
 			alloc: 'stand in the queue, unless held',

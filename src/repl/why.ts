@@ -70,7 +70,7 @@ function dependenciesOf(state: DurableState, {events}: JobContext, cite: Cite): 
 	const open = stillOpen(events, 'dependency-add', 'dependency-remove');
 	if (open.length === 0) return [`It is in state depend, and goes on by itself${cite('job.validate')}.`];
 	return open.map(({description}) => {
-		const id = /^after\w*[:=](\S+)$/.exec(description)?.[1];
+		const id = /^after[\w-]*[:=](\S+)$/.exec(description)?.[1];
 		const other =
 			id === undefined ? undefined : [...state.jobs.values()].find(one => isNamed(one.context.id, id));
 		return `It waits for ${description}${other === undefined ? '' : `, which is in state ${other.value}`}${cite('job.submit')}.`;

@@ -199,6 +199,41 @@ test('a time limit without a unit is in minutes', async t => {
 	);
 });
 
+test('--dependency and --begin-time become dependencies of the jobspec, each copy with its own', async t => {
+	const dry = (...options: string[]) => new FakeWorld().run(['submit', '--dry-run', ...options, 'x']);
+	const dependenciesOf = async (...options: string[]) => {
+		const {stdout} = await dry(...options);
+		return stdout
+			.trim()
+			.split('\n')
+			.map(
+				line =>
+					(JSON.parse(line) as {attributes: {system: {dependencies?: object[]}}}).attributes.system
+						.dependencies,
+			);
+	};
+	t.deepEqual(
+		await dependenciesOf('--dependency=afterok:f2', '--dependency=singleton', '--begin-time=1700.5'),
+		[
+			[
+				{scheme: 'afterok', value: 'f2'},
+				{scheme: 'singleton', value: ''},
+				{scheme: 'begin-time', value: '1700.5'},
+			],
+		],
+	);
+	t.deepEqual(await dependenciesOf('--dependency=begin-time:1970-01-02T00:00:00Z'), [
+		[{scheme: 'begin-time', value: '86400'}],
+	]);
+	t.deepEqual(await dependenciesOf('--cc=1-2', '--dependency=afterany:{cc}'), [
+		[{scheme: 'afterany', value: '1'}],
+		[{scheme: 'afterany', value: '2'}],
+	]);
+	t.deepEqual(await dependenciesOf(), [undefined]);
+	t.regex((await dry('--begin-time=soon')).stderr, /option --begin-time: .*soon/);
+	t.regex((await dry('--dependency=Not:1')).stderr, /option --dependency: .*Not:1/);
+});
+
 test('--requeue is an attribute, and --tasks-per-node makes tasks for all nodes', async t => {
 	const specs: Spec[] = [];
 	const submit = async (...options: string[]) => {

@@ -25,6 +25,8 @@ function wantedBy({value, context}: JobSnapshot): string[] {
 	);
 	const release = released ? ['release'] : [];
 	switch (value) {
+		case 'depend':
+			return (context.dependencies ?? []).map(() => 'await');
 		case 'sched':
 			return [...(context.priority > 0 ? ['alloc'] : []), ...past];
 		case 'run':
@@ -65,7 +67,7 @@ for (const [title, walks] of [
 			}),
 			{numRuns: 100, seed: SEED},
 		);
-		t.deepEqual([...kinds].sort(), ['advance', 'alloc', 'forget', 'kill', 'release', 'start']);
+		t.deepEqual([...kinds].sort(), ['advance', 'alloc', 'await', 'forget', 'kill', 'release', 'start']);
 	});
 }
 

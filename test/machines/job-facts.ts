@@ -1,5 +1,6 @@
 /** Facts of one job to choose from: of each type, with payloads for which its guards hold and for which they don't. */
-import type {JobContext, JobFact, JobSnapshot} from '../../src/machines/job.ts';
+import type {JobDependency} from '../../src/machines/job-dependencies.ts';
+import type {JobContext, JobFact, JobSnapshot, JobSubmitFact} from '../../src/machines/job.ts';
 import {jobMachine} from '../../src/machines/job.ts';
 import {effectsOfJob} from '../../src/machines/effects.ts';
 import type {RankPart, ReportBody, TaskEnded, TaskStarted} from '../../src/machines/job-report.ts';
@@ -13,11 +14,23 @@ const JOBSPEC = {version: 1};
 
 export const R_OF_TWO = {version: 1, execution: {R_lite: [{rank: '0-1', children: {core: '0'}}]}};
 
+export const DEPENDENCIES: readonly JobDependency[] = [
+	{description: 'after-success=f2', kind: 'after-success', id: 1n},
+	{description: 'begin-time=1700000000', kind: 'begin-time', epochMs: AT_MS},
+];
+
 export function jobPool({context}: JobSnapshot, id = JOB_ID): JobFact[] {
 	const atMs = AT_MS + context.events.length * 1000;
 	const base = {id, atMs};
 	return [
-		...[null, `request-${id}`].map(requestId => submitFact(base, requestId)),
+		// More often than one that waits for something, or few walks would get far.
+		...[null, `request-${id}`, null, null].map(requestId => submitFact(base, requestId)),
+		{...submitFact(base, null), dependencies: DEPENDENCIES},
+		...[...DEPENDENCIES.map(({description}) => description), 'of another'].map(description => ({
+			...base,
+			type: 'job.dependency-remove' as const,
+			description,
+		})),
 		...(context.events.length % 3 === 1 ? [] : [0, 1, 2, context.attempt + 1]).map(attempt =>
 			adoptFact(base, attempt),
 		),
@@ -58,6 +71,7 @@ export const EXTERNAL_JOB_FACTS: ReadonlySet<JobFact['type']> = new Set([
 	'job.submit',
 	'job.adopt',
 	'job.urgency',
+	'job.dependency-remove',
 	'job.alloc',
 	'job.report',
 	'job.reattach',
@@ -85,6 +99,15 @@ export function advanceFactOf(snapshot: JobSnapshot): JobFact | null {
 	return {...effect.fact, atMs: effect.fact.atMs ?? AT_MS};
 }
 
+/** Jobs that wait for something, until they wait no more. */
+export const dependentJobWalks = walksOf<JobContext, JobFact>({
+	machine: jobMachine,
+	poolOf: snapshot =>
+		jobPool(snapshot).filter(({type}) =>
+			['job.submit', 'job.validate', 'job.dependency-remove', 'job.depend', 'job.urgency'].includes(type),
+		),
+});
+
 /** The job after `facts`. */
 export function jobAfter(facts: Iterable<JobFact>): JobSnapshot {
 	let job = jobMachine.initial();
@@ -97,7 +120,7 @@ interface Base {
 	readonly atMs: number;
 }
 
-function submitFact(base: Base, requestId: string | null): JobFact {
+function submitFact(base: Base, requestId: string | null): JobSubmitFact {
 	return {...base, type: 'job.submit', userid: 1000, urgency: 16, flags: 0, jobspec: JOBSPEC, requestId};
 }
 

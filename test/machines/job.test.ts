@@ -20,6 +20,7 @@ import {returnCodeOf} from '../../src/machines/job-report.ts';
 import {
 	advanceFactOf,
 	ALIEN_RANK,
+	dependentJobWalks,
 	jobAfter,
 	jobPool,
 	jobWalks,
@@ -30,7 +31,7 @@ import {SEED, type Walk} from './walk.ts';
 
 const STATES = ['cleanup', 'depend', 'inactive', 'new', 'none', 'priority', 'run', 'sched'];
 /** States in which a ruled job can rest: nothing follows from them. */
-const RESTING = ['cleanup', 'inactive', 'none', 'run', 'sched'];
+const RESTING = ['cleanup', 'depend', 'inactive', 'none', 'run', 'sched'];
 const RUNS = {numRuns: 100, seed: SEED};
 
 type JobWalk = Walk<JobContext, JobFact>;
@@ -240,6 +241,30 @@ test('a job that is evicted runs again with nothing of its attempt but the memor
 	t.true(ended > 5);
 });
 
+test('a job leaves depend when each of its dependencies was removed once, and not before', t => {
+	const ways = new Set<string>();
+	const walks = {walks: dependentJobWalks, states: ['depend', 'priority']};
+	const claim = (job: JobSnapshot, before: readonly JobFact[]) => {
+		const submit = before[0];
+		if (submit?.type !== 'job.submit') return;
+		const asked = (submit.dependencies ?? []).map(({description}) => description);
+		const removed = before.flatMap(fact => (fact.type === 'job.dependency-remove' ? [fact.description] : []));
+		assert.equal(new Set(removed).size, removed.length, 'each once');
+		assert.ok(removed.every(description => asked.includes(description)));
+		const left = asked.filter(description => !removed.includes(description));
+		assert.deepEqual(
+			(job.context.dependencies ?? []).map(({description}) => description),
+			left,
+		);
+		assert.equal(namesOf(job).filter(name => name === 'dependency-add').length, asked.length);
+		if (!namesOf(job).includes('depend')) return;
+		assert.deepEqual(left, []);
+		ways.add(asked.length > 0 ? 'after a wait' : 'without');
+	};
+	eachStep(t, claim, walks);
+	t.deepEqual([...ways].sort(), ['after a wait', 'without']);
+});
+
 test('a job without ranks is never taken for one that runs', t => {
 	const fact = jobPool(jobMachine.initial()).find(({type}) => type === 'job.adopt')!;
 	const nowhere = {version: 1, execution: {R_lite: []}};
@@ -258,7 +283,7 @@ test('start needs every part to have started, finish every part to have exited, 
 			'job.free': job.value === 'cleanup' && hasResources && gone,
 			'job.clean': job.value === 'cleanup' && !hasResources && gone,
 			'job.validate': job.value === 'new',
-			'job.depend': job.value === 'depend',
+			'job.depend': job.value === 'depend' && (job.context.dependencies ?? []).length === 0,
 			'job.priority': ['priority', 'sched'].includes(job.value),
 			'job.urgency': ['depend', 'priority', 'sched'].includes(job.value),
 			'job.submit': job.value === 'none',
@@ -314,8 +339,9 @@ test('a ruled job rests where an effect, a rank or a person has the next word', 
 });
 
 const RUN = '((urgency )?priority )*((alloc )?(debug\\.adopt )?(start )?(finish )?(release free )?)';
+const ADOPTED = 'alloc debug\\.adopt ';
 const LOG = new RegExp(
-	`^(submit validate depend priority |submit validate depend priority alloc debug\\.adopt )(${RUN}requeue )*${RUN}(clean )?$`,
+	`^submit (dependency-add )*validate (dependency-remove |urgency )*(depend priority |${ADOPTED})?(${ADOPTED})?(${RUN}requeue )*${RUN}(clean )?$`,
 );
 
 test('the log of a ruled job has the shape of RFC 21', t => {

@@ -19,9 +19,9 @@ import {jobRules} from './job-facts.ts';
 import {brokerRules, nodeRules, partRules, peerRules, queueRules, rpcRules} from './other-facts.ts';
 import {SEED, walksOf, type WalkRules} from './walk.ts';
 
-const WALKS = 40;
+const WALKS = 120;
 /** Contexts that are tried in every state. */
-const CONTEXTS_MAX = 60;
+const CONTEXTS_MAX = 240;
 
 function byXState<C, F extends Fact>(
 	{chart}: Machine<C, F>,

@@ -66,7 +66,46 @@ const PLAYS: readonly Play[] = [
 		expected: [1, 'exited', 0, 1, 'exited', 0, true],
 		starts: 2,
 	},
+	{
+		name: 'a chain of jobs that depend on each other, one of which can never run',
+		async play(world) {
+			const client = new StubbornClient(world);
+			const after = (scheme: string, id: bigint) => [{scheme, value: String(id)}];
+			const first = await client.submit(['sh', '-c', 'exit 3'], {requestId: 'six'});
+			const failed = {requestId: 'seven', dependencies: after('afternotok', first)};
+			const second = await client.submit(['true'], failed);
+			const third = await client.submit(['true'], {
+				requestId: 'eight',
+				dependencies: [
+					...after('afterok', second),
+					{scheme: 'begin-time', value: String(world.clock.epochMs() / 1000 + 0.1)},
+				],
+			});
+			const never = {requestId: 'nine', dependencies: after('afterok', first)};
+			const fourth = await client.submit(['true'], never);
+			const fifth = {requestId: 'ten', dependencies: after('afterany', fourth)};
+			const jobs = [first, second, third, fourth, await client.submit(['true'], fifth)];
+			const ends: unknown[] = [];
+			for (const id of jobs) {
+				const job = await client.ended(id);
+				ends.push(job.result, job.exception_type ?? null, (await removalsOf(client, id)).length);
+			}
+			return ends;
+		},
+		expected: [2, null, 0, 1, null, 1, 1, null, 2, 2, 'dependency', 0, 1, null, 1],
+		starts: 4,
+	},
 ];
+
+/** What the job was waiting for, in the order in which that came about. */
+async function removalsOf(client: StubbornClient, id: bigint): Promise<readonly unknown[]> {
+	const {eventlog} = await client.call('job-info.lookup', {id, keys: ['eventlog'], flags: 0});
+	const events = String(eventlog)
+		.trim()
+		.split('\n')
+		.map(line => JSON.parse(line) as {name: string; context?: {description?: string}});
+	return events.filter(({name}) => name === 'dependency-remove').map(({context}) => context?.description);
+}
 
 async function running(world: SimWorld, client: StubbornClient, id: bigint): Promise<void> {
 	for (;;) {

@@ -9,7 +9,7 @@ import {renderTable} from '../format/table.ts';
 import {jobidText, parseJobids} from '../jobid-text.ts';
 import {fetchJob, fetchJobs} from '../jobs/fetch-jobs.ts';
 import {JOB_FORMATS, jobFields} from '../jobs/job-fields.ts';
-import {filterConstraint, parseMoment, type JobConstraint} from '../jobs/job-filter.ts';
+import {filterConstraint, parseSince, type JobConstraint} from '../jobs/job-filter.ts';
 import {jobJson} from '../jobs/job-json.ts';
 import type {JobRecord} from '../jobs/job-record.ts';
 import {flagOption, integerOption, textOption, textOptions} from '../option-value.ts';
@@ -101,7 +101,7 @@ async function findJobs(argv: ParsedArguments, context: CliContext, session: Bro
 		// One more tells whether something was left out.
 		entriesMax: count === 0 ? 0 : count + 1,
 		constraint: constraintOf(argv, context),
-		...(since === undefined ? {} : {sinceS: parseMoment(since, context.clock.epochMs() / 1000)}),
+		...(since === undefined ? {} : {sinceS: parseSince(since, context.clock.epochMs() / 1000)}),
 	});
 	if (count === 0 || found.length <= count) return {found, missing: 0};
 	if (!flagOption(argv, 'json') && textOption(argv, 'count') === undefined) {

@@ -1,6 +1,6 @@
 /** Which jobs are meant: `--filter`, `--user`, `--since`, as the constraint that `job-list.list` takes. */
-import {parseFsd} from '../../formats/fsd.ts';
 import {SystemError} from '../../formats/errno.ts';
+import {parseMoment} from '../../formats/moment.ts';
 import {UsageError} from '../command-error.ts';
 import {RESULT_BITS, STATE_BITS} from './job-record.ts';
 
@@ -44,29 +44,17 @@ export function filterConstraint(text: string): JobConstraint {
 }
 
 /**
- * A moment: `-1h` or `+1h` from now, epoch seconds, or a date `YYYY-MM-DD[THH:MM[:SS]]` (local time without a zone).
- *
+ * The moment of `--since`.
  * @param nowS epoch seconds
  * @throws {UsageError}
  */
-export function parseMoment(text: string, nowS: number): number {
-	if (text === 'now') return nowS;
-	if (/^[+-]/.test(text)) {
-		try {
-			const seconds = parseFsd(text.slice(1));
-			return text.startsWith('-') ? nowS - seconds : nowS + seconds;
-		} catch (error) {
-			if (!(error instanceof SystemError)) throw error;
-			throw new UsageError(`option --since: ${error.message}`);
-		}
+export function parseSince(text: string, nowS: number): number {
+	try {
+		return parseMoment(text, nowS);
+	} catch (error) {
+		if (!(error instanceof SystemError)) throw error;
+		throw new UsageError(`option --since: ${error.message}`);
 	}
-	if (/^[0-9]+(\.[0-9]+)?$/.test(text)) return Number(text);
-	const isDate = /^[0-9]{4}-[0-9]{2}-[0-9]{2}/.test(text);
-	const epochMs = Date.parse(isDate && text.length === 10 ? `${text}T00:00` : text.replace(' ', 'T'));
-	if (isDate && !Number.isNaN(epochMs)) return epochMs / 1000;
-	throw new UsageError(
-		`option --since: '${text}' is no moment such as -1h, 2026-01-31T12:00 or epoch seconds`,
-	);
 }
 
 function namesIn(text: string): string[] {

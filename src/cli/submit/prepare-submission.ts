@@ -10,7 +10,7 @@ import {jobspecOf, type Copy, type Submission} from './submission.ts';
 
 /** @throws {UsageError} naming the option; SystemError for a file that can't be read. */
 export async function prepareSubmission(argv: ParsedArguments, context: CliContext): Promise<Submission> {
-	const options = readSubmissionOptions(argv);
+	const options = readSubmissionOptions(argv, context.clock.epochMs() / 1000);
 	if (argv._.length === 0) throw new UsageError('a command is missing');
 	const {env, cwd, world} = {env: context.env, cwd: context.world.cwd, world: context.world};
 	const environment = await jobEnvironment({

@@ -2,11 +2,13 @@
 import type {Argv} from 'yargs';
 import type {Constraint} from '../../formats/constraint.ts';
 import {parseConstraintQuery} from '../../formats/constraint-query.ts';
+import type {Dependency} from '../../formats/dependency.ts';
 import {SystemError} from '../../formats/errno.ts';
 import type {ParsedArguments} from '../command.ts';
 import {UsageError} from '../command-error.ts';
 import {parseSignalOption, type SignalOption} from './signal-option.ts';
 import {parseTaskmapOption, type TaskmapOption} from './taskmap-option.ts';
+import {readDependencies, withDependencyOptions} from './dependency-options.ts';
 import {
 	flagOption,
 	integerOption,
@@ -48,6 +50,7 @@ export function withSubmissionOptions(yargs: Argv): Argv {
 	text('requires', 'nodes to run on, such as "gpu and not host:n[1-3]"');
 	text('job-name', "the job's name; default: that of the program");
 	text('urgency', '0 to 31, hold, default (16) or expedite');
+	withDependencyOptions(yargs);
 	list('flags', 'debug, waitable, novalidate');
 	text('input', 'not available yet');
 	text('output', 'file for standard output, {{id}} is replaced');
@@ -88,6 +91,7 @@ export interface SubmissionOptions {
 	readonly queue?: string;
 	readonly name?: string;
 	readonly urgency: number;
+	readonly dependencies: readonly Dependency[];
 	readonly flags: number;
 	readonly output?: string;
 	readonly error?: string;
@@ -104,8 +108,11 @@ export interface SubmissionOptions {
 	readonly requestId?: string;
 }
 
-/** @throws {UsageError} naming the option. */
-export function readSubmissionOptions(argv: ParsedArguments): SubmissionOptions {
+/**
+ * @param nowS epoch seconds, from which relative times count
+ * @throws {UsageError} naming the option.
+ */
+export function readSubmissionOptions(argv: ParsedArguments, nowS: number): SubmissionOptions {
 	if (textOption(argv, 'input') !== undefined) throw new UsageError('option --input is not available yet');
 	const limit = textOption(argv, 'time-limit');
 	const requires = textOption(argv, 'requires');
@@ -134,6 +141,7 @@ export function readSubmissionOptions(argv: ParsedArguments): SubmissionOptions 
 		requeue: flagOption(argv, 'requeue'),
 		durationS: limit === undefined ? 0 : parseTimeLimit(limit),
 		urgency: parseUrgency(textOption(argv, 'urgency') ?? 'default'),
+		dependencies: readDependencies(argv, nowS),
 		flags: parseFlags(textOptions(argv, 'flags')),
 		isUnbuffered: flagOption(argv, 'unbuffered'),
 		isLabeled: flagOption(argv, 'label-io'),

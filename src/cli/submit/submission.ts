@@ -43,6 +43,7 @@ export function jobspecOf(submission: Submission, copy: Copy | null = null): Job
 	const fill =
 		copy === null ? (text: string) => text : (text: string) => text.replaceAll('{cc}', String(copy.cc));
 	const {nnodes, coresPerTask, gpusPerTask, exclusive, durationS, queue, name, requires} = options;
+	const dependencies = options.dependencies.map(one => ({...one, value: fill(one.value)}));
 	const visible = copy?.isVisible === true ? {COPPICE_JOB_CC: String(copy.cc)} : {};
 	const attributes = attributesOf(options, fill);
 	return jobspecFromCommand({
@@ -56,6 +57,7 @@ export function jobspecOf(submission: Submission, copy: Copy | null = null): Job
 					...(gpusPerTask === undefined ? {} : {gpusPerTask}),
 					exclusive,
 				}),
+		dependencies,
 		...(requires === undefined ? {} : {constraints: requires}),
 		durationS,
 		cwd: fill(options.cwd ?? submission.cwd),

@@ -2,6 +2,7 @@
 import {exitCodeOf} from '../../formats/signal.ts';
 import {requestOf, type Jobspec} from '../../formats/jobspec.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
+import {dependenciesOf} from '../../machines/job-dependencies.ts';
 import {resultOf, type JobResult} from '../../machines/archive-row.ts';
 import type {JobContext} from '../../machines/job.ts';
 import {commandOf, jobNameOf} from '../job-exec/launch-spec.ts';
@@ -56,7 +57,8 @@ export function jobViewOf(value: string, job: JobContext, outOfContact = ''): Jo
 		expiration: expiration === 0 ? undefined : expiration,
 		...timesOf(job),
 		annotations: {},
-		dependencies: [],
+		dependencies:
+			value === 'new' || value === 'depend' ? dependenciesOf(job).map(one => one.description) : [],
 		outcome: job.outcome,
 		attempt: job.attempt === 0 ? undefined : job.attempt,
 		reattached: job.reattached,

@@ -11,11 +11,13 @@ import type {Core} from '../core.ts';
 import type {Archive} from '../archive.ts';
 import type {Membership} from '../membership.ts';
 import type {PeerAnswer, Peers} from '../peers.ts';
+import {DependencyWatch} from './dependency-watch.ts';
 import {releaseEarly} from './early-release.ts';
 import type {GhostHolder} from './ghost-holder.ts';
 import {RankJoins, type RankJoinsOptions} from './rank-joins.ts';
 import {RankOrders} from './rank-orders.ts';
 import {RankReports} from './rank-reports.ts';
+import {resolveDependencies} from './resolve-dependencies.ts';
 
 export const URGENCY_MAX = 31;
 /** So many jobs may be active at once; further ones are refused with EAGAIN. */
@@ -50,6 +52,7 @@ export interface JobManagerOptions {
 }
 
 export class JobManager {
+	readonly dependencies: DependencyWatch;
 	readonly #core: Core;
 	readonly #peers: Peers;
 	readonly #archive: Archive;
@@ -63,6 +66,7 @@ export class JobManager {
 		this.#peers = peers;
 		this.#archive = archive;
 		this.#joins = new RankJoins(options);
+		this.dependencies = new DependencyWatch(core, archive);
 		new RankReports(options);
 		new RankOrders(core, peers);
 		releaseEarly(core);
@@ -90,9 +94,11 @@ export class JobManager {
 		shellOptionsOf(checked); // For the faults that it names.
 		const parsed = checked as unknown as Json;
 		this.#admit(parsed);
+		const dependencies = resolveDependencies(parsed, {state: core.state, archive: this.#archive});
 		const sinceMs = Math.max(0, core.clock.epochMs() - core.state.broker.context.epochMs);
 		const id = nextJobid(core.state.lastJobId, sinceMs, core.rank);
-		core.post({type: 'job.submit', id, userid, urgency, flags, jobspec: parsed, requestId});
+		const submit = {type: 'job.submit', id, userid, urgency, flags, jobspec: parsed, requestId} as const;
+		core.post(dependencies.length === 0 ? submit : {...submit, dependencies});
 		return id;
 	}
 

@@ -73,7 +73,7 @@ export function isAdopted({events, attempt}: JobContext): boolean {
 
 /** The log knows the job as pending, and has lost this attempt's allocation. */
 function isUnheardOf({value, context}: JobSnapshot, attempt: number): boolean {
-	return value === 'sched' && attempt > context.attempt;
+	return (value === 'sched' || value === 'depend') && attempt > context.attempt;
 }
 
 export interface Loss {
