@@ -137,6 +137,7 @@ function launchOptions(spec: StoredSpec): string[] {
 		limit: spec.outputBytesMax === undefined ? '' : String(spec.outputBytesMax),
 		append: spec.files?.appends === true ? '1' : '',
 		lines: linesOf(spec.files),
+		pmi: spec.pmi === undefined ? '' : String(spec.pmi.size),
 	};
 	return Object.entries(options)
 		.filter(([, value]) => value !== '')

@@ -76,6 +76,11 @@ export function eventsPath({rundir, rank}: RankSite): string {
 	return `${rundir}/shell-${rank}.events`;
 }
 
+/** Where it serves PMI to shims; the launcher makes it of the name of the fifo. */
+export function pmiPath({rundir, rank}: RankSite): string {
+	return `${rundir}/pmi-${rank}`;
+}
+
 /** Who the shell is: its pid and start ticks as JSON, for messages when it hangs. */
 export function shellPidPath({rundir, rank}: RankSite): string {
 	return `${rundir}/shell-${rank}.pid`;

@@ -4,11 +4,11 @@
  */
 
 import {isErrnoName, SystemError, type ErrnoName} from '../formats/errno.ts';
-import type {InventoryEntry, LaunchSpec, PartKey, PartReport} from '../ports/process-host.ts';
+import type {Exchange, InventoryEntry, LaunchSpec, PartKey, PartReport} from '../ports/process-host.ts';
 
 /** This version; the one before it is understood too, so that a shell outlives an upgrade of its broker. */
-export const SHELL_PROTOCOL = 2;
-export const SHELL_PROTOCOL_MIN = 1;
+export const SHELL_PROTOCOL = 3;
+export const SHELL_PROTOCOL_MIN = 2;
 /** A longer line ends the connection with EMSGSIZE. */
 export const SHELL_LINE_CHARS_MAX = 64 * 1024 * 1024;
 /** A broker that leaves so much unread is cut off; it will ask for the inventory when it is back. */
@@ -31,10 +31,14 @@ export type BrokerMessage =
 	| {readonly type: 'inventory'; readonly request: number}
 	| {readonly type: 'stop'; readonly request: number}
 	/** From version 2 on. Whether the rank is in contact with the root; the lease in milliseconds, null: none. */
-	| {readonly type: 'contact'; readonly isInContact: boolean; readonly leaseMs: number | null};
+	| {readonly type: 'contact'; readonly isInContact: boolean; readonly leaseMs: number | null}
+	/** From version 3 on. All parts of the job have entered a PMI barrier, with these puts. */
+	| {readonly type: 'exchanged'; readonly exchange: Exchange};
 
 /** The first version with `contact`. */
 export const SHELL_PROTOCOL_CONTACT = 2;
+/** The first version with `exchange` and `exchanged`. */
+export const SHELL_PROTOCOL_EXCHANGE = 3;
 
 export interface ShellFailure {
 	readonly code: ErrnoName;
@@ -54,6 +58,8 @@ export type ShellMessage =
 	| {readonly type: 'refused'; readonly error: ShellFailure}
 	| {readonly type: 'launcher'; readonly pid: number | null}
 	| {readonly type: 'report'; readonly report: PartReport}
+	/** From version 3 on. All tasks of a part wait at a PMI barrier for those of other parts. */
+	| {readonly type: 'exchange'; readonly exchange: Exchange}
 	/** One part of the inventory that `request` asked for; the answer follows the last. */
 	| {readonly type: 'part'; readonly request: number; readonly entry: InventoryEntry}
 	| {
@@ -78,6 +84,8 @@ export function decodeBrokerMessage(line: string): BrokerMessage {
 		case 'stop':
 		case 'contact':
 			return value as unknown as BrokerMessage;
+		case 'exchanged':
+			return {type: 'exchanged', exchange: reviveExchange(value.exchange, line)};
 		case 'launch': {
 			const spec = value.spec as {id: unknown} | undefined;
 			return {...value, spec: {...spec, id: idOf(spec?.id, line)}} as unknown as BrokerMessage;
@@ -104,6 +112,8 @@ export function decodeShellMessage(line: string): ShellMessage {
 			return {type: 'refused', error: failureOf(value.error)};
 		case 'report':
 			return {type: 'report', report: reviveReport(value.report, line)};
+		case 'exchange':
+			return {type: 'exchange', exchange: reviveExchange(value.exchange, line)};
 		case 'part': {
 			const entry = value.entry as {id: unknown; reports: unknown[]};
 			const reports = entry.reports.map(report => reviveReport(report, line));
@@ -167,6 +177,16 @@ function idOf(value: unknown, line: string): bigint {
 function reviveReport(value: unknown, line: string): PartReport {
 	const report = value as {id: unknown};
 	return {...report, id: idOf(report.id, line)} as unknown as PartReport;
+}
+
+function reviveExchange(value: unknown, line: string): Exchange {
+	const {id, attempt, barrier, puts} = (value ?? {}) as Record<string, unknown>;
+	return {
+		id: idOf(id, line),
+		attempt: Number(attempt),
+		barrier: Number(barrier),
+		puts: (puts ?? {}) as Exchange['puts'],
+	};
 }
 
 function failureOf(value: unknown): ShellFailure {

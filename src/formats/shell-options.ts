@@ -24,6 +24,8 @@ export interface ShellOptions extends OutputOptions {
 	readonly outputBytesMax?: number;
 	/** `rlimit`: soft limits by name. */
 	readonly rlimits?: Readonly<Record<string, number>>;
+	/** `pmi`: `off`, or `simple` (RFC 13), which jobs of several tasks have anyway. */
+	readonly pmi?: 'off' | 'simple';
 	/** `taskmap`. */
 	readonly taskmap?: TaskPlacement;
 	/** `signal`: sent so long before the time limit. */
@@ -37,12 +39,13 @@ export function shellOptionsOf({attributes}: Jobspec): ShellOptions {
 	const {limit, mode} = output;
 	if (mode !== undefined && mode !== 'append' && mode !== 'truncate')
 		throw new SystemError('EINVAL', `shell option output.mode: ${text(mode)} is neither truncate nor append`);
-	const {rlimit, taskmap, signal} = options;
+	const {rlimit, taskmap, signal, pmi} = options;
 	return {
 		output: {stdout: streamOf(output['stdout']), stderr: streamOf(output['stderr'])},
 		appends: mode === 'append',
 		...(limit === undefined ? {} : {outputBytesMax: parseLimit(limit)}),
 		...(isObject(rlimit) ? {rlimits: rlimit as Record<string, number>} : {}),
+		...(pmi === undefined ? {} : {pmi: parsePmi(pmi)}),
 		...(taskmap === undefined ? {} : {taskmap: checkPlacement(taskmap)}),
 		...(signal === undefined ? {} : {signal: parseSignalBefore(signal)}),
 	};
@@ -79,6 +82,15 @@ function parseSignalBefore(value: unknown): {signum: number; timeLeftMs: number}
 	if (!isSignal || typeof timeleft !== 'number' || timeleft <= 0)
 		throw new SystemError('EINVAL', `shell option signal: ${text(value)} is no {signum, timeleft}`);
 	return {signum: Number(signum), timeLeftMs: timeleft * 1000};
+}
+
+/** A list, as Flux has it, of what shall be served; `off` or `none` for nothing. Just `-o pmi` is `simple`. */
+function parsePmi(value: unknown): 'off' | 'simple' {
+	if (value === 1 || value === true) return 'simple';
+	const names = String(value).split(',');
+	if (names.every(name => name === 'off' || name === 'none')) return 'off';
+	if (names.every(name => name === 'simple' || name === 'pmi1')) return 'simple';
+	throw new SystemError('EINVAL', `shell option pmi: ${text(value)} is neither off nor simple`);
 }
 
 function streamOf(value: unknown): StreamOptions {

@@ -41,6 +41,8 @@ export interface LaunchSpec extends PartKey {
 	readonly umask?: number;
 	/** The name of the node, for messages. */
 	readonly node?: string;
+	/** The tasks can speak PMI-1 (RFC 13); absent: they can't. */
+	readonly pmi?: PmiSettings;
 	/**
 	 * Soft resource limits of all tasks, by the name of setrlimit(2) in lower case without RLIMIT_ (`nofile`, `core`);
 	 * -1: unlimited. One above the hard limit becomes the hard limit. Absent ones stay as the host has them.
@@ -48,6 +50,19 @@ export interface LaunchSpec extends PartKey {
 	readonly rlimits?: Readonly<Record<string, number>>;
 	/** All that is needed to register the job again from disk alone; opaque to the host, JSON. */
 	readonly record: string;
+}
+
+export interface PmiSettings {
+	/** Tasks of the whole job. */
+	readonly size: number;
+	/** What can be got from the beginning. */
+	readonly values: Readonly<Record<string, string>>;
+}
+
+/** What the tasks of a part put before the `barrier`-th PMI barrier (from 1), which all of them have entered. */
+export interface Exchange extends PartKey {
+	readonly barrier: number;
+	readonly puts: Readonly<Record<string, string>>;
 }
 
 /** How files of the user's are written. */
@@ -171,6 +186,15 @@ export interface ProcessHost {
 	 * Infinity, and a host that was never told: no lease. Optional: a host without it knows no leases.
 	 */
 	contact?(leaseMs: number | null): void;
+	/**
+	 * Called when all tasks of a part wait at a PMI barrier for those of other parts. Repeated after each reconnect and now
+	 * and then, until `exchanged`. Optional, as the two below: a host without it serves no PMI over several ranks.
+	 */
+	onExchange?: (exchange: Exchange) => void;
+	/** All parts have entered the barrier, and these are the puts of all of them: it opens. Idempotent. */
+	exchanged?(exchange: Exchange): void;
+	/** What a part put before a barrier, once all its tasks have entered it; null before. Works without the supervisor. */
+	readExchange?(key: PartKey, barrier: number): Exchange | null;
 	/** The end of the part is known to the root: its directory and cgroup may go. Idempotent. */
 	forget(key: PartKey): void;
 	/**

@@ -240,10 +240,10 @@ test('messages keep 64-bit ids, and damaged ones are refused', t => {
 });
 
 test('versions meet at the highest that both speak, or not at all', t => {
+	t.is(commonProtocol({protocol: 3, protocolMin: 2}), 3);
 	t.is(commonProtocol({protocol: 2, protocolMin: 1}), 2);
-	t.is(commonProtocol({protocol: 1, protocolMin: 1}), 1);
-	t.is(commonProtocol({protocol: 4, protocolMin: 3}), undefined);
-	t.is(commonProtocol({protocol: 0, protocolMin: 0}), undefined);
+	t.is(commonProtocol({protocol: 5, protocolMin: 4}), undefined);
+	t.is(commonProtocol({protocol: 1, protocolMin: 0}), undefined);
 });
 
 test('a stream cut anywhere gives the same lines', t => {

@@ -202,6 +202,15 @@ export class PartSupervisor {
 		this.#settle();
 	}
 
+	/** Ends the job, because one of its tasks wants it. */
+	abort(reason: string): void {
+		if (this.isExited || this.isOfEarlierBoot || this.ledger.order !== null) return;
+		this.ledger.noteFailure(reason, nowMs(this.#site.clock));
+		this.#giveOrder(SIGTERM);
+		this.#flush();
+		this.#settle();
+	}
+
 	/** Ends a part whose rank has been out of contact with the root for longer than its lease. */
 	expireLease(note: string): void {
 		if (this.isExited || this.isOfEarlierBoot || this.ledger.order !== null) return;

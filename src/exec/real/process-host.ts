@@ -8,6 +8,7 @@ import {asSystemError, SystemError} from '../../formats/errno.ts';
 import type {Clock, Timer} from '../../ports/clock.ts';
 import {
 	partName,
+	type Exchange,
 	type HostAttributes,
 	type Inventory,
 	type InventoryEntry,
@@ -21,10 +22,10 @@ import {
 } from '../../ports/process-host.ts';
 import type {Random} from '../../ports/random.ts';
 import {checkSite, rankCgroup, type RankSite} from '../part-paths.ts';
-import {SHELL_PROTOCOL_CONTACT, type ShellMessage} from '../shell-protocol.ts';
+import {SHELL_PROTOCOL_CONTACT, SHELL_PROTOCOL_EXCHANGE, type ShellMessage} from '../shell-protocol.ts';
 import {listParts, readHighestJobId} from './part-dir.ts';
 import {ShellClient} from './shell-client.ts';
-import {readEventlog, readSpool} from './spool-reader.ts';
+import {readEventlog, readExchange, readSpool} from './spool-reader.ts';
 import {trackingOf} from './tracking.ts';
 
 export interface RealProcessHostOptions extends RankSite {
@@ -69,6 +70,7 @@ const NO_PART: PartKey = {id: 0n, attempt: 0};
 export class RealProcessHost implements ProcessHost {
 	onReport: (report: PartReport) => void = () => undefined;
 	onReset: () => void = () => undefined;
+	onExchange: (exchange: Exchange) => void = () => undefined;
 	onNotice: (severity: NoticeSeverity, text: string) => void = (_, text) => this.#options.log(text);
 	readonly #options: RealProcessHostOptions;
 	readonly #site: RankSite;
@@ -170,6 +172,15 @@ export class RealProcessHost implements ProcessHost {
 	contact(leaseMs: number | null): void {
 		this.#leaseMs = leaseMs;
 		this.#sayContact();
+	}
+
+	/** A shell that is not there says again what waits, once it is. */
+	exchanged(exchange: Exchange): void {
+		if (this.#protocol >= SHELL_PROTOCOL_EXCHANGE) this.#client.send({type: 'exchanged', exchange});
+	}
+
+	readExchange(key: PartKey, barrier: number): Exchange | null {
+		return readExchange(this.#site, key, barrier);
 	}
 
 	forget(key: PartKey): void {
@@ -277,6 +288,8 @@ export class RealProcessHost implements ProcessHost {
 		switch (message.type) {
 			case 'report':
 				return this.#report(message.report);
+			case 'exchange':
+				return this.onExchange(message.exchange);
 			case 'launcher':
 				if (message.pid === null) {
 					const who = `the launcher (pid ${this.#launcherPid})`;

@@ -37,6 +37,7 @@ export class ShellServer {
 	readonly #options: ShellServerOptions;
 	readonly #server: Server;
 	#broker: Socket | null = null;
+	#protocol = 0;
 	#pending = '';
 
 	constructor(options: ShellServerOptions) {
@@ -46,6 +47,11 @@ export class ShellServer {
 
 	get hasBroker(): boolean {
 		return this.#broker !== null;
+	}
+
+	/** The version that the broker of this moment speaks, or the last one did. */
+	get protocol(): number {
+		return this.#protocol;
 	}
 
 	/** Listens. A leftover socket file is replaced: whoever holds the shell's lock is the only one. */
@@ -138,6 +144,7 @@ export class ShellServer {
 		const before = this.#broker;
 		this.#flush();
 		this.#broker = socket;
+		this.#protocol = protocol;
 		before?.destroy();
 		socket.write(encodeMessage({type: 'hello', protocol, ...this.#options.hello()}));
 		this.#options.onBroker(true);

@@ -7,9 +7,9 @@ import {asSystemError, SystemError} from '../../formats/errno.ts';
 import type {Clock, Timer} from '../../ports/clock.ts';
 import {partName, type LaunchSpec, type PartKey, type PartReport} from '../../ports/process-host.ts';
 import {faultOf, type StoredSpec} from '../launch-record.ts';
-import {eventsPath, partCgroup, partDir, rankDir, socketPath, type RankSite} from '../part-paths.ts';
+import {eventsPath, partCgroup, partDir, pmiPath, rankDir, socketPath, type RankSite} from '../part-paths.ts';
 import {Lease} from '../lease.ts';
-import type {BrokerMessage} from '../shell-protocol.ts';
+import {SHELL_PROTOCOL_EXCHANGE, type BrokerMessage} from '../shell-protocol.ts';
 import type {ShimEvent} from '../task-record.ts';
 import {EventPipe} from './event-pipe.ts';
 import {Launcher} from './launcher.ts';
@@ -26,6 +26,7 @@ import {
 } from './part-dir.ts';
 import type {PartProcesses} from './part-processes.ts';
 import {PartSupervisor, type FoundPart} from './part-supervisor.ts';
+import {PmiServer} from './pmi-server.ts';
 import {ShellServer} from './shell-server.ts';
 import {Tracking} from './tracking.ts';
 
@@ -42,6 +43,8 @@ const POLL_MS = 200;
 const POLL_ROUNDS_ALL = 5;
 /** A round that comes later than this counts as if it did not: what happened meanwhile waits to be read. */
 const POLL_MS_LATE = 1000;
+/** Every how many rounds what waits at a PMI barrier is said again: 5 s. */
+const EXCHANGE_ROUNDS = 25;
 /** Without any unfinished part and without a broker the shell stays this long. */
 const IDLE_MS_MAX = 30_000;
 const LAUNCHER_RESTART_MS = 50;
@@ -58,6 +61,7 @@ export class JobShell {
 	readonly #options: JobShellOptions;
 	readonly #parts = new Map<string, PartSupervisor>();
 	readonly #server: ShellServer;
+	readonly #pmi: PmiServer;
 	#launcher: Launcher | null = null;
 	#launcherTimer: Timer | null = null;
 	#launcherRestartMs = LAUNCHER_RESTART_MS;
@@ -100,8 +104,17 @@ export class JobShell {
 			onMessage: message => this.#obey(message),
 			onBroker: isThere => {
 				this.#idleSinceMs = null;
-				if (!isThere) this.#contactChanged(this.#lease.lose(options.clock.monotonicMs()));
+				if (isThere) this.#pmi.repeat();
+				else this.#contactChanged(this.#lease.lose(options.clock.monotonicMs()));
 			},
+		});
+		this.#pmi = new PmiServer({
+			path: pmiPath(site),
+			log,
+			onExchange: exchange => {
+				if (this.#server.protocol >= SHELL_PROTOCOL_EXCHANGE) this.#server.send({type: 'exchange', exchange});
+			},
+			onAbort: (key, reason) => void this.#guard(key, () => this.#parts.get(partName(key))?.abort(reason)),
 		});
 		const {clock} = options;
 		this.#lease = new Lease(readLease(site), {bootId: clock.bootId, nowMs: clock.monotonicMs()});
@@ -131,6 +144,7 @@ export class JobShell {
 			return;
 		}
 		const part = this.#supervise(found.spec, {dir, ...found, processes: this.#processesOf(found.spec)});
+		if (!part.isExited && !part.isOfEarlierBoot) this.#pmi.add(found.spec, dir);
 		part.resume();
 		if (part.ledger.isTouched && part.startable.length > 0) this.#feed(part);
 	}
@@ -169,6 +183,8 @@ export class JobShell {
 				return this.#answer(message.request, () => this.#signal(message.key, message.signum));
 			case 'inventory':
 				return this.#answer(message.request, () => this.#sendInventory(message.request));
+			case 'exchanged':
+				return void this.#guard(message.exchange, () => this.#pmi.exchanged(message.exchange));
 			case 'contact': {
 				const nowMs = this.#options.clock.monotonicMs();
 				const {isInContact, leaseMs} = message;
@@ -216,6 +232,7 @@ export class JobShell {
 			if (fault !== undefined) throw new SystemError('EINVAL', fault);
 			processes.prepare();
 			createPartDir(dir, stored);
+			this.#pmi.add(stored, dir);
 		} catch (error) {
 			if (cgroup !== '') processes.remove();
 			processes.close();
@@ -255,6 +272,7 @@ export class JobShell {
 		const part = this.#parts.get(partName(key));
 		if (part === undefined || (!part.isExited && !part.isOfEarlierBoot)) return;
 		part.close();
+		this.#pmi.remove(key);
 		this.#parts.delete(partName(key));
 		this.#forgotten.push(part);
 		if (!this.#isRemoving) this.#removeSoon();
@@ -372,6 +390,7 @@ export class JobShell {
 		}
 		this.#judgeLauncher(isWaiting);
 		this.#judgeLease();
+		if (this.#round % EXCHANGE_ROUNDS === 0) this.#pmi.repeat();
 		if (this.#isDone()) return this.#finish();
 		clock.setTimer(POLL_MS, () => this.#poll());
 	}
@@ -417,6 +436,7 @@ export class JobShell {
 		this.#launcher?.close();
 		this.#launcher = null;
 		this.#events?.close();
+		this.#pmi.close();
 		this.#server.close();
 		this.#options.onDone();
 	}

@@ -2,11 +2,18 @@
 
 import {closeSync, fstatSync, openSync, readSync, statSync} from 'node:fs';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
-import {partName, type OutputChunk, type OutputStream, type PartKey} from '../../ports/process-host.ts';
+import {
+	partName,
+	type Exchange,
+	type OutputChunk,
+	type OutputStream,
+	type PartKey,
+} from '../../ports/process-host.ts';
 import {hasExited} from '../journal.ts';
 import {partCgroup, partDir, spoolName, type RankSite} from '../part-paths.ts';
 import {isPopulated} from './cgroup.ts';
 import {readClaimAndExit, readExit, readJournal, readPart} from './part-dir.ts';
+import {pmiKvsOf, textOf} from './pmi-server.ts';
 import {isAlive} from './proc.ts';
 
 export interface OutputPlace {
@@ -44,6 +51,15 @@ export async function readSpool(site: RankSite, place: OutputPlace): Promise<Out
 /** Implements `ProcessHost.readEventlog`. */
 export async function readEventlog(site: RankSite, key: PartKey): Promise<string> {
 	return readJournal(partDir(site, key));
+}
+
+/** Implements `ProcessHost.readExchange`. */
+export function readExchange(site: RankSite, key: PartKey, barrier: number): Exchange | null {
+	const dir = partDir(site, key);
+	const spec = readPart(dir)?.spec;
+	if (spec === undefined) return null;
+	const puts = pmiKvsOf(spec, textOf(`${dir}/pmi`)).entry(barrier);
+	return puts === null ? null : {id: key.id, attempt: key.attempt, barrier, puts};
 }
 
 function withoutSpool(site: RankSite, place: OutputPlace): OutputChunk {

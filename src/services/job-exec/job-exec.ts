@@ -26,6 +26,7 @@ import type {
 	StartMessage,
 } from './messages.ts';
 import {keepOutput} from './output-keeper.ts';
+import {PmiExchange} from './pmi-exchange.ts';
 import {ReportRelay} from './report-relay.ts';
 
 const ROOT = 0;
@@ -62,6 +63,7 @@ export class JobExec {
 	#retryMs = RECONCILE_RETRY_MS;
 	/** Reports of this rank and of those below it, on their way to the root. */
 	readonly #relay: ReportRelay;
+	readonly #barriers: PmiExchange;
 	/** Parts of an earlier boot of this node that have no end on record. */
 	readonly #dead = new Set<string>();
 	/** Reports that are on their way to the root, so that each goes once. */
@@ -77,6 +79,7 @@ export class JobExec {
 		this.#resources = resources;
 		this.#onReconciled = onReconciled;
 		this.#relay = new ReportRelay(core, peers);
+		this.#barriers = new PmiExchange({core, peers, host, isReconciled: () => this.#isReconciled});
 		host.onReport = report => this.#reported(report);
 		host.onReset = () => {
 			core.log('notice', 'the job shell was replaced: taking the inventory of this node again');
@@ -153,6 +156,7 @@ export class JobExec {
 		this.#host.contact?.(this.#settings.leaseMs);
 		this.#onReconciled();
 		for (const [, part] of this.#core.state.parts) this.#reportAll(part);
+		this.#barriers.repeat();
 	}
 
 	/** Brings the part machine up to what was found. */
@@ -228,6 +232,7 @@ export class JobExec {
 		const part = this.#core.state.parts.get(partKey({id, attempt}));
 		// The root concluded its end without it. It ends first, and the answer to that report says forget again.
 		if (part !== undefined && part.value !== 'exited') return this.#kill({id, attempt, signum: SIGKILL});
+		this.#barriers.forget({id, attempt});
 		if (part !== undefined) this.#core.post({type: 'part.forget', id, attempt});
 		this.#core.leave(() => this.#host.forget({id, attempt}));
 	}

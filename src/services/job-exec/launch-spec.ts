@@ -10,9 +10,10 @@ import {
 import {parseJobspec, requestOf, type Jobspec} from '../../formats/jobspec.ts';
 import {Idset} from '../../formats/idset.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
-import {tasksByNode} from '../../formats/taskmap.ts';
+import {blockTaskmap, tasksByNode} from '../../formats/taskmap.ts';
 import type {LaunchSpec, OutputFiles} from '../../ports/process-host.ts';
 import type {JobRecord, StartMessage} from './messages.ts';
+import {pmiSettingsOf} from './pmi-settings.ts';
 
 export interface LaunchSettings {
 	readonly rank: number;
@@ -57,6 +58,8 @@ export function launchSpecOf(
 		const expanded = renderTemplate(path, names);
 		return expanded.startsWith('/') ? expanded : `${cwd}/${expanded}`;
 	};
+	const taskmap =
+		message.taskmap ?? blockTaskmap([...tasksOf(jobspec, R).values()].map(({length}) => length));
 	const limitBytes = options.outputBytesMax ?? outputBytesMax;
 	const cwd = system.cwd ?? '/';
 	const environment = Object.entries(system.environment ?? {}).filter(([, value]) => value !== null);
@@ -83,6 +86,7 @@ export function launchSpecOf(
 		...(options.rlimits === undefined ? {} : {rlimits: options.rlimits}),
 		...umaskOf(jobspec),
 		...(names.host === '' ? {} : {node: names.host}),
+		...pmiSettingsOf({jobspec, ntasks, taskmap}),
 		record: JSON.stringify(recordOf(message)),
 	};
 }

@@ -123,6 +123,21 @@ export interface AdoptMessage extends PartName {
 	readonly isDead?: true;
 }
 
+export interface BarrierName extends PartName {
+	/** PMI barriers of a job count from 1. */
+	readonly barrier: number;
+}
+
+/**
+ * `job-manager.barrier-enter`, rank to root: all tasks of the rank's part wait at a PMI barrier, and these are what they put
+ * before it. Idempotent. When all ranks have, the root sends `job-exec.barrier-exit` with the puts of all to each, an `Exchange`;
+ * with `job-exec.barrier-entry`, a `BarrierName`, it asks one that has told nothing, and gets `{puts}`, null: not yet.
+ */
+export interface BarrierEntry extends BarrierName {
+	readonly rank: number;
+	readonly puts: Readonly<Record<string, string>>;
+}
+
 /** What the directory of a part says about its job: enough to register the job again. JSON; ids are decimal strings. */
 export interface JobRecord {
 	readonly id: string;

@@ -14,6 +14,7 @@ import type {PeerAnswer, Peers} from '../peers.ts';
 import {DependencyWatch} from './dependency-watch.ts';
 import {releaseEarly} from './early-release.ts';
 import type {GhostHolder} from './ghost-holder.ts';
+import {PmiBarriers} from './pmi-barriers.ts';
 import {RankJoins, type RankJoinsOptions} from './rank-joins.ts';
 import {RankOrders} from './rank-orders.ts';
 import {RankReports} from './rank-reports.ts';
@@ -69,6 +70,7 @@ export class JobManager {
 		this.dependencies = new DependencyWatch(core, archive);
 		new RankReports(options);
 		new RankOrders(core, peers);
+		new PmiBarriers({core, peers});
 		releaseEarly(core);
 	}
 

@@ -4,16 +4,13 @@
  * reached nobody is given again when its rank is reconciled, and before that while the rank can be reached.
  */
 import {asSystemError, type SystemError} from '../../formats/errno.ts';
-import {parseJobspec} from '../../formats/jobspec.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
-import {shellOptionsOf} from '../../formats/shell-options.ts';
-import {placeTasks} from '../../formats/task-placement.ts';
 import type {Effect} from '../../machines/effects.ts';
 import {partKey} from '../../machines/part.ts';
 import type {Core} from '../core.ts';
-import {tasksOf} from '../job-exec/launch-spec.ts';
 import type {StartMessage} from '../job-exec/messages.ts';
 import {CONTACT_ERRORS, type Peers} from '../peers.ts';
+import {taskmapOf} from './job-taskmap.ts';
 
 /** An order that failed although its rank can be reached is given again after so long. */
 const ORDER_RETRY_MS = 1000;
@@ -175,11 +172,7 @@ export class RankOrders {
 		if (job?.context.R == null) return null;
 		const {attempt, userid, urgency, flags, jobspec, R, events} = job.context;
 		const timeOf = (name: string) => events.findLast(event => event.name === name)?.atMs ?? 0;
-		const tasks = tasksOf(parseJobspec(jobspec), ResourceSet.parse(R));
-		const taskmap = placeTasks(
-			shellOptionsOf(parseJobspec(jobspec)).taskmap,
-			[...tasks.values()].map(of => of.length),
-		);
+		const taskmap = taskmapOf({jobspec, R});
 		const times = {submitMs: timeOf('submit'), allocMs: timeOf('alloc')};
 		return {id, attempt, userid, urgency, flags, jobspec, R, ...times, taskmap};
 	}
