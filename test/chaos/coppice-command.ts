@@ -10,6 +10,8 @@ export const COPPICE =
 export interface CommandOptions {
 	readonly env?: Readonly<Record<string, string>>;
 	readonly cwd?: string;
+	/** Turns the command line into one that runs it as another user. */
+	readonly asUser?: (argv: readonly string[]) => string[];
 	/** From the start to the end. Default 60 s. */
 	readonly timeoutMs?: number;
 }
@@ -32,9 +34,14 @@ export class CoppiceCommand {
 	#stdout = '';
 	#stderr = '';
 
-	constructor(argv: readonly string[], {env, cwd, timeoutMs = COMMAND_TIMEOUT_MS}: CommandOptions = {}) {
+	constructor(
+		argv: readonly string[],
+		{env, cwd, asUser, timeoutMs = COMMAND_TIMEOUT_MS}: CommandOptions = {},
+	) {
 		this.argv = argv;
-		this.child = spawn(process.execPath, [COPPICE, ...argv], {
+		const line = [process.execPath, COPPICE, ...argv];
+		const [program, ...args] = asUser?.(line) ?? line;
+		this.child = spawn(program!, args, {
 			stdio: ['ignore', 'pipe', 'pipe'],
 			env: {...process.env, COPPICE_F58_FORCE_ASCII: '1', ...env},
 			cwd: cwd ?? '/tmp',

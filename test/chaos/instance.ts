@@ -4,7 +4,7 @@
  * cgroup, and those whose command line names its directory.
  */
 import {execFileSync} from 'node:child_process';
-import {mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync} from 'node:fs';
+import {chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync} from 'node:fs';
 import {join} from 'node:path';
 import type {ExecutionContext} from 'ava';
 import {children, endCgroup, pidsBelow} from './cgroup-tree.ts';
@@ -19,6 +19,7 @@ import {
 	signalProcess,
 	type ProcessName,
 } from './processes.ts';
+import {OrdinaryUser, type UserKind} from './ordinary-user.ts';
 import {writeTaskScript} from './task-script.ts';
 import {until} from './until.ts';
 
@@ -44,6 +45,8 @@ export interface InstanceOptions {
 	readonly confs?: readonly string[];
 	/** Mounts a tmpfs of so many bytes, for state and jobs. */
 	readonly diskBytes?: number;
+	/** It runs as an ordinary user, with a delegated cgroup or without any. Absent: as this one. */
+	readonly user?: UserKind;
 }
 
 export class Instance {
@@ -56,6 +59,8 @@ export class Instance {
 	readonly ledgers: string;
 	readonly uri: string;
 	readonly size: number;
+	/** Under whom it runs; null: as this process. */
+	readonly user: OrdinaryUser | null;
 	readonly #options: InstanceOptions;
 	readonly #commands = new Set<CoppiceCommand>();
 	readonly #seen = new Map<Role, ProcessName>();
@@ -78,6 +83,9 @@ export class Instance {
 		this.uri = `local://${this.rundir}/local-0`;
 		mkdirSync(this.disk);
 		if (options.diskBytes !== undefined) this.#mountTmpfs(this.disk, options.diskBytes);
+		this.user = options.user === undefined ? null : new OrdinaryUser(options.user);
+		for (const path of [this.root, this.disk, this.ledgers]) this.user?.own(path);
+		if (this.user !== null) chmodSync(this.root, 0o755);
 	}
 
 	/** `coppice start --detach` on the instance's directories. @throws when it fails. */
@@ -91,7 +99,7 @@ export class Instance {
 
 	/** It has come up for the first time. */
 	protected async began(): Promise<void> {
-		this.#jobCgroup = await this.getattr('job-cgroup');
+		if (this.user?.kind !== 'session') this.#jobCgroup = await this.getattr('job-cgroup');
 	}
 
 	/** As `start`, for starts that may fail. */
@@ -108,7 +116,8 @@ export class Instance {
 		const command = new CoppiceCommand(argv, {
 			cwd: this.root,
 			...options,
-			env: {COPPICE_URI: this.uri, ...options.env},
+			env: {COPPICE_URI: this.uri, ...(this.user === null ? {} : {HOME: this.root}), ...options.env},
+			...(this.user === null ? {} : {asUser: line => this.user!.command(line)}),
 		});
 		this.#commands.add(command);
 		void command.finished.catch(() => undefined).then(() => this.#commands.delete(command));
@@ -246,18 +255,24 @@ export class Instance {
 	find(role: Role, rank = 0): ProcessName | null {
 		if (role === 'shell' || (role === 'launcher' && this.size > 1)) {
 			const isIt = (name: ProcessName) => MARKS[role].test(commandLine(name.pid));
+			if (this.user?.kind === 'session') return this.#findMarked(role, rank);
 			const pids = this.#jobCgroup === null ? [] : pidsBelow(`${this.cgroupOf(rank)}/shell`);
 			return pids.map(processNamed).find(name => name !== null && isIt(name)) ?? null;
 		}
 		const isIt = (line: string) =>
 			MARKS[role].test(line) && (role !== 'broker' || this.size === 1 || line.endsWith(` --rank ${rank} `));
-		return processesNaming(this.root).find(({pid}) => isIt(commandLine(pid))) ?? null;
+		return this.ownProcesses().find(({pid}) => isIt(commandLine(pid))) ?? null;
+	}
+
+	/** Processes of ours that name its directory. */
+	ownProcesses(): ProcessName[] {
+		return processesNaming(this.root, this.user?.userid);
 	}
 
 	/** The brokers that are there now, by rank. */
 	brokers(): Map<number, ProcessName> {
 		const found = new Map<number, ProcessName>();
-		for (const name of processesNaming(this.root)) {
+		for (const name of this.ownProcesses()) {
 			const line = commandLine(name.pid);
 			const rank = MARKS.broker.test(line) ? / --rank (\d+) $/.exec(line)?.[1] : undefined;
 			if (rank !== undefined) found.set(Number(rank), name);
@@ -280,11 +295,16 @@ export class Instance {
 
 	/** The pids of the job's cgroup: shims, and the tasks with all that they started. */
 	pidsOf(job: JobRow, part: 'shim' | 'payload', attempt = 1): number[] {
+		if (this.user?.kind === 'session') {
+			if (part === 'payload') return this.user.payloadOf(`${job.id}.${attempt}`);
+			return this.user.shims().flatMap(({pid, id}) => (id === job.id ? [pid] : []));
+		}
 		return this.cgroups.flatMap(path => pidsBelow(`${path}/job-${job.id}.${attempt}/${part}`));
 	}
 
 	/** The shims that are alive, with the id of their job. */
 	shims(): {pid: number; id: string}[] {
+		if (this.user?.kind === 'session') return this.user.shims();
 		return this.cgroups.flatMap(children).flatMap(path => {
 			const id = /\/job-(\d+)\.\d+$/.exec(path)?.[1];
 			return id === undefined ? [] : pidsBelow(`${path}/shim`).map(pid => ({pid, id}));
@@ -326,17 +346,27 @@ export class Instance {
 		this.#jobCgroup ??= this.#cgroupFromDisk();
 		let quiet = 0;
 		await until('nothing of the instance is left', () => {
-			const processes = processesNaming(this.root);
+			const processes = this.ownProcesses();
 			// Stopped first, so that nobody brings back what was killed.
 			for (const name of processes) signalProcess(name, 'SIGSTOP');
 			for (const name of processes) signalProcess(name, 'SIGKILL');
 			const isEmpty = this.cgroups.map(endCgroup).every(Boolean);
-			quiet = processes.length === 0 && isEmpty ? quiet + 1 : 0;
+			const isUserGone = this.user?.end() ?? true;
+			quiet = processes.length === 0 && isEmpty && isUserGone ? quiet + 1 : 0;
 			return quiet >= 3;
 		});
 		for (const path of this.#mounts.splice(0).reverse()) execFileSync('umount', ['-l', path]);
 		rmSync(this.root, {recursive: true, force: true});
 		undestroyed.delete(this);
+	}
+
+	/** Of a user without cgroups: by the titles of what it runs. */
+	#findMarked(role: 'shell' | 'launcher', rank: number): ProcessName | null {
+		const marks = {
+			shell: new RegExp(`^coppice-shell ${rank}\\s*$`),
+			launcher: new RegExp(`coppice-launcher \\S+\\.${rank} `),
+		};
+		return this.user!.processes().find(({pid}) => marks[role].test(commandLine(pid))) ?? null;
 	}
 
 	#mountTmpfs(path: string, sizeBytes: number): void {
@@ -345,9 +375,10 @@ export class Instance {
 	}
 
 	#assertOwn(pid: number): void {
-		const isNamed = processesNaming(this.root).some(name => name.pid === pid);
+		const isNamed = this.ownProcesses().some(name => name.pid === pid);
 		const isInside = this.cgroups.some(path => pidsBelow(path).includes(pid));
-		if (processNamed(pid) !== null && !isNamed && !isInside) {
+		const isUsers = this.user?.processes().some(name => name.pid === pid) === true;
+		if (processNamed(pid) !== null && !isNamed && !isInside && !isUsers) {
 			throw new Error(`process ${pid} is not of the instance in ${this.root}: it is left alone`);
 		}
 	}

@@ -32,8 +32,8 @@ export function signalProcess(name: ProcessName, signal: NodeJS.Signals): boolea
 	}
 }
 
-/** The processes of this user whose command line names a path below `directory`. */
-export function processesNaming(directory: string): ProcessName[] {
+/** The processes of a user, by default this one, whose command line names a path below `directory`. */
+export function processesNaming(directory: string, userid = process.getuid!()): ProcessName[] {
 	const found: ProcessName[] = [];
 	for (const entry of readdirSync('/proc')) {
 		if (!/^\d+$/.test(entry) || Number(entry) === process.pid) continue;
@@ -41,7 +41,7 @@ export function processesNaming(directory: string): ProcessName[] {
 		const isNode = /(^|\/)(node|perl)$/.test(args[0] ?? '');
 		if (!isNode || !args.some(arg => arg === directory || arg.startsWith(`${directory}/`))) continue;
 		try {
-			if (statSync(`/proc/${entry}`).uid !== process.getuid!()) continue;
+			if (statSync(`/proc/${entry}`).uid !== userid) continue;
 		} catch {
 			continue; // It has just ended.
 		}

@@ -8,7 +8,8 @@ import {children} from './cgroup-tree.ts';
 import type {Gate} from './gate.ts';
 import {countStates, Instance} from './instance.ts';
 import {ledgerNames, type Expectation, type JobRow} from './ledger.ts';
-import {isAlive, processesNaming} from './processes.ts';
+import type {UserKind} from './ordinary-user.ts';
+import {isAlive} from './processes.ts';
 import {Seeded} from './seeded.ts';
 import {Striker} from './striker.ts';
 import {restingFaults} from './rest.ts';
@@ -21,6 +22,8 @@ export interface RoundOptions {
 	readonly durationMs: number;
 	/** Brokers. */
 	readonly size: number;
+	/** As in `InstanceOptions`. */
+	readonly user?: UserKind;
 }
 
 export interface RoundResult {
@@ -77,12 +80,13 @@ class Round {
 	readonly #problems: string[] = [];
 	#isOver = false;
 
-	constructor({seed, durationMs, size}: RoundOptions) {
+	constructor({seed, durationMs, size, user}: RoundOptions) {
 		this.#random = new Seeded(seed);
 		this.#durationMs = durationMs;
 		this.#isBurst = seed % BURST_EVERY === 2;
-		this.#tree = size === 1 ? null : new Tree({size, cores: TREE_CORES, confs: TREE_CONFS});
-		this.instance = this.#tree ?? new Instance({cores: CORES});
+		const as = user === undefined ? {} : {user};
+		this.#tree = size === 1 ? null : new Tree({size, cores: TREE_CORES, confs: TREE_CONFS, ...as});
+		this.instance = this.#tree ?? new Instance({cores: CORES, ...as});
 		this.#gate = this.instance.newGate();
 		const delaysMs = size > 1 ? TREE_DELAYS_MS : this.#isBurst ? BURST_DELAYS_MS : DELAYS_MS;
 		this.#striker = new Striker({instance: this.instance, delaysMs});
@@ -278,17 +282,18 @@ class Round {
 		const {status, stderr} = await instance.run(['shutdown'], {timeoutMs: 90_000});
 		if (status !== 0) this.#problems.push(`shutdown: status ${status}: ${stderr}`);
 		const cgroups = () => instance.cgroups.filter(existsSync);
+		const left = () => instance.user?.processes() ?? instance.ownProcesses();
 		const parts = () =>
 			readdirSync(instance.jobdir, {recursive: true}).filter(name => /\/job-\d[^/]*$/.test(String(name)));
 		try {
 			await until('nothing is left', () => {
-				const processes = processesNaming(instance.root);
+				const processes = left();
 				return processes.length + cgroups().length + parts().length === 0;
 			});
 		} catch {
 			const jobs = cgroups().flatMap(path => [path, ...children(path)]);
 			this.#problems.push(
-				`left after the shutdown: ${JSON.stringify({processes: processesNaming(instance.root), cgroups: jobs, parts: parts()})}`,
+				`left after the shutdown: ${JSON.stringify({processes: left(), cgroups: jobs, parts: parts()})}`,
 			);
 		}
 	}
