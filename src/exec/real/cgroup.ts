@@ -5,7 +5,18 @@
 
 import {spawnSync} from 'node:child_process';
 import {randomUUID} from 'node:crypto';
-import {accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync} from 'node:fs';
+import {
+	accessSync,
+	closeSync,
+	constants,
+	mkdirSync,
+	openSync,
+	readFileSync,
+	readdirSync,
+	rmdirSync,
+	writeFileSync,
+	writeSync,
+} from 'node:fs';
 import {join} from 'node:path';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {
@@ -104,7 +115,13 @@ export function pidsIn(path: string): number[] {
 /** SIGKILL to all that is alive in a cgroup and below. Does nothing where there is none. */
 export function killCgroup(path: string): void {
 	try {
-		writeFileSync(`${path}/cgroup.kill`, '1', {flag: 'r+'});
+		// Its owner may write it, but only root may read it.
+		const fd = openSync(`${path}/cgroup.kill`, constants.O_WRONLY);
+		try {
+			writeSync(fd, '1');
+		} finally {
+			closeSync(fd);
+		}
 	} catch (error) {
 		const {code} = error as NodeJS.ErrnoException;
 		if (code === 'ENODEV') return;
