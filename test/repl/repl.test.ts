@@ -66,6 +66,18 @@ test('why tells what a pending job waits for and why an ended one ended, with th
 	});
 });
 
+test('why names what a job depends on, and how far that is', async t => {
+	const {world, client, repl} = begin(t);
+	await playOut(world, async () => {
+		const first = await client.submit(['sleep', '100'], JOBS(0));
+		const dependencies = [{scheme: 'afterok', value: encodeJobid(first, 'f58')}];
+		const second = await client.submit(['true'], {...JOBS(1), dependencies});
+		await world.clock.pass(200);
+		const why = (await repl.evaluate(`why(${second}n)`)) as string[];
+		t.regex(why.join(), /^It waits for \S+, which is in state run \(fact \d+ job\.submit, \S+\)\.$/);
+	});
+});
+
 test('watch gives each fact once as it comes, also over the death of the broker', async t => {
 	const {world, client, repl} = begin(t);
 	await playOut(world, async () => {
