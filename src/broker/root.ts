@@ -3,6 +3,8 @@ import type {ServiceRegistry} from '../net/service-registry.ts';
 import {Archive} from '../services/archive.ts';
 import {JobInfo} from '../services/job-info/job-info.ts';
 import {registerJobInfo} from '../services/job-info/topics.ts';
+import {JobInput} from '../services/job-input/job-input.ts';
+import {registerJobInput} from '../services/job-input/topics.ts';
 import {JobList} from '../services/job-list/job-list.ts';
 import {registerJobList} from '../services/job-list/topics.ts';
 import {JobManager} from '../services/job-manager/job-manager.ts';
@@ -46,7 +48,9 @@ export class Root {
 		});
 		registerJobManager({core, registry, manager: this.manager, archive});
 		registerJobList(registry, new JobList(core, archive, id => scheduling.whyPending(id)));
-		registerJobInfo(registry, new JobInfo({core, peers, archive}));
+		const info = new JobInfo({core, peers, archive});
+		registerJobInfo(registry, info);
+		registerJobInput(registry, new JobInput({core, peers, archive, onInput: id => info.expectOutput(id)}));
 	}
 
 	/** After the replay, since it derives what is held from the state. */

@@ -3,6 +3,7 @@
  * adds what the global options say, and the connection to the broker.
  */
 import type {Clock} from '../ports/clock.ts';
+import type {TerminalSize} from '../ports/process-host.ts';
 import type {Random} from '../ports/random.ts';
 import type {Transport} from '../ports/transport.ts';
 import type {OpenRepl} from './repl-source.ts';
@@ -18,7 +19,21 @@ export interface Sink {
 	readonly columns: number;
 }
 
-export type SignalName = 'SIGINT' | 'SIGTERM' | 'SIGTSTP';
+/** Standard input. */
+export interface Source {
+	/** `none`: it is closed, or /dev/null. */
+	readonly kind: 'none' | 'data' | 'terminal';
+	/** What comes, read as it is taken; ends with it, and after `stop`. Once. */
+	chunks(): AsyncIterable<Uint8Array>;
+	/** Reads no more. */
+	stop(): void;
+	/** Of a terminal that knows it. */
+	size(): TerminalSize | null;
+	/** Every key as it is typed, also those that would make signals; the function returned undoes it. */
+	makeRaw(): () => void;
+}
+
+export type SignalName = 'SIGINT' | 'SIGTERM' | 'SIGTSTP' | 'SIGWINCH' | 'SIGHUP';
 
 export interface ReadLinesOptions {
 	readonly prompt: string;
@@ -41,6 +56,7 @@ export interface World {
 	readonly transport: Transport;
 	readonly stdout: Sink;
 	readonly stderr: Sink;
+	readonly stdin: Source;
 	/** The text of a file; rejects with a `SystemError` that names it. */
 	readFile(path: string): Promise<string>;
 	/** Writes a file, emptied first unless `append`; rejects with a `SystemError` that names it. */

@@ -7,6 +7,7 @@
 import {SystemError} from '../formats/errno.ts';
 import {RLIMITS} from '../formats/rlimit.ts';
 import type {LaunchSpec, OutputFiles} from '../ports/process-host.ts';
+import {inputTasks} from './input-ring.ts';
 
 /** What is stored beside the spec. */
 export interface StoredSpec extends LaunchSpec {
@@ -99,6 +100,8 @@ export function faultOf(spec: LaunchSpec): string | undefined {
 	for (const path of [spec.stdout, spec.stderr]) {
 		if (path !== null && !path.startsWith('/')) return `the output path ${path} is not absolute`;
 	}
+	if (spec.input !== undefined && 'path' in spec.input && !/^\/[^\0]*$/.test(spec.input.path))
+		return `the input path ${spec.input.path} is not absolute, or contains a NUL byte`;
 	return undefined;
 }
 
@@ -138,6 +141,9 @@ function launchOptions(spec: StoredSpec): string[] {
 		append: spec.files?.appends === true ? '1' : '',
 		lines: linesOf(spec.files),
 		pmi: spec.pmi === undefined ? '' : String(spec.pmi.size),
+		input: spec.input !== undefined && 'path' in spec.input ? spec.input.path : '',
+		feed: inputTasks(spec).join(' '),
+		pty: spec.pty === undefined ? '' : [spec.pty.rows, spec.pty.columns, ...spec.pty.tasks].join(' '),
 	};
 	return Object.entries(options)
 		.filter(([, value]) => value !== '')

@@ -48,6 +48,13 @@ export interface LaunchSpec extends PartKey {
 	 * -1: unlimited. One above the hard limit becomes the hard limit. Absent ones stay as the host has them.
 	 */
 	readonly rlimits?: Readonly<Record<string, number>>;
+	/**
+	 * Where stdin comes from: a file (absolute, templates expanded, `{{taskid}}` left), or, for some tasks of the part, what
+	 * `writeInput` is given. /dev/null for all others, and when absent.
+	 */
+	readonly input?: {readonly path: string} | {readonly tasks: readonly number[]};
+	/** The tasks that get a terminal for their descriptors; what they read is what `writeInput` is given. Absent: none. */
+	readonly pty?: {readonly tasks: readonly number[]} & TerminalSize;
 	/** All that is needed to register the job again from disk alone; opaque to the host, JSON. */
 	readonly record: string;
 }
@@ -72,6 +79,36 @@ export interface OutputFiles {
 	/** `lines`: only whole lines, since other tasks write to the same file; `labels`: these with `TASK: ` before each. */
 	readonly stdout?: 'lines' | 'labels';
 	readonly stderr?: 'lines' | 'labels';
+}
+
+/** In characters, 1 to 65535 each. */
+export interface TerminalSize {
+	readonly rows: number;
+	readonly columns: number;
+}
+
+/** What a client has for the stdin of a part's tasks. */
+export interface InputWrite {
+	/** Names the client: up to 40 letters, digits and hyphens. Its bytes are counted from 0. */
+	readonly writer: string;
+	/** How many bytes of this writer come before `data`; what is known of them already is passed over. */
+	readonly offset: number;
+	readonly data: Uint8Array;
+	/** The tasks it is for: an idset of ranks within the job, or `all`. */
+	readonly tasks: string;
+	/** Nothing follows `data`. */
+	readonly isEnd: boolean;
+	/** Of the writer's terminal, for tasks that have one: taken before `data`. */
+	readonly size?: TerminalSize;
+}
+
+export interface InputAnswer {
+	/** So many bytes of this writer are taken, and will reach the tasks once. */
+	readonly offset: number;
+	/** All of the write is taken; otherwise there was no room, because a task does not read, or bytes before it are missing. */
+	readonly isTaken: boolean;
+	/** Nothing more will be taken: every task has its end, has closed its stdin, or is over. */
+	readonly isClosed: boolean;
 }
 
 /** A task's end. */
@@ -208,6 +245,12 @@ export interface ProcessHost {
 		offset: number,
 		bytesMax: number,
 	): Promise<OutputChunk>;
+	/**
+	 * Takes bytes for the stdin of tasks, as far as there is room: the answer says how far. Works without the supervisor.
+	 * Idempotent: bytes that were taken before, by whichever life of the broker, are not taken again. Rejects with ENOENT
+	 * when the part is not here (yet), EPIPE when its tasks take nothing from clients, EINVAL, ENOSPC.
+	 */
+	writeInput(key: PartKey, write: InputWrite): Promise<InputAnswer>;
 	/** The part's own eventlog (RFC 50 in RFC 18 form: JSON lines), or '' when there is none (yet). */
 	readEventlog(key: PartKey): Promise<string>;
 	attributes(): HostAttributes;

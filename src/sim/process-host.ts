@@ -8,6 +8,8 @@ import type {Clock, Timer} from '../ports/clock.ts';
 import {
 	partName,
 	type HostAttributes,
+	type InputAnswer,
+	type InputWrite,
 	type Inventory,
 	type LaunchSpec,
 	type OutputChunk,
@@ -286,6 +288,13 @@ export class SimProcessHost implements ProcessHost {
 		if (part?.spec.tasks.includes(task) !== true)
 			throw new SystemError('ENOENT', `part ${partName(key)}: no output of task ${task} on this node`);
 		return part.output(task, stream, {offset, bytesMax});
+	}
+
+	async writeInput(key: PartKey, write: InputWrite): Promise<InputAnswer> {
+		const part = this.#node.parts.get(partName(key));
+		if (part === undefined || this.#isCut)
+			throw new SystemError('ENOENT', `part ${partName(key)} is not on this node`);
+		return part.writeInput(write);
 	}
 
 	async readEventlog(key: PartKey): Promise<string> {

@@ -5,6 +5,8 @@
 
 import type {Clock, Timer} from '../ports/clock.ts';
 import type {
+	InputAnswer,
+	InputWrite,
 	InventoryEntry,
 	LaunchSpec,
 	OutputChunk,
@@ -12,6 +14,9 @@ import type {
 	PartReport,
 	TaskEnd,
 } from '../ports/process-host.ts';
+import {SystemError} from '../formats/errno.ts';
+import {inputTasks} from '../exec/input-ring.ts';
+import {SimInput} from './sim-input.ts';
 import {scriptOf, type TaskScript} from './task-script.ts';
 
 /** What a part needs of its node. */
@@ -37,6 +42,8 @@ interface SimTask {
 	endMonotonicMs: number;
 	end: TaskEnd | null;
 	timer: Timer | null;
+	/** What it wrote because of its stdin. */
+	echoed: Uint8Array;
 }
 
 /** A report without its part, number and time, which `#report` adds. */
@@ -57,6 +64,7 @@ export class SimPart {
 	readonly #site: PartSite;
 	readonly #bootId: string;
 	readonly #tasks: SimTask[];
+	readonly #input: SimInput;
 	#isStarted = false;
 	/** The signal of the last order to end it, or null. */
 	#orderSignum: number | null = null;
@@ -82,7 +90,18 @@ export class SimPart {
 			endMonotonicMs: Infinity,
 			end: null,
 			timer: null,
+			echoed: new Uint8Array(0),
 		}));
+		this.#input = new SimInput(
+			spec,
+			this.#tasks.map(task => ({
+				task: task.task,
+				reads: task.script.echoesInput === true,
+				isOver: () => task.state === 'ended',
+				onData: bytes => (task.echoed = Buffer.concat([task.echoed, bytes])),
+				onEnd: () => this.#end(task, task.script.waitStatus),
+			})),
+		);
 	}
 
 	get aliveTasks(): number {
@@ -192,15 +211,27 @@ export class SimPart {
 			.filter(part => part.stream === stream && found.startMonotonicMs + part.afterMs <= nowMs)
 			.map(part => part.text)
 			.join('');
-		const bytes = found.pid === 0 ? new Uint8Array(0) : new TextEncoder().encode(text);
+		const bytes = found.pid === 0 ? new Uint8Array(0) : this.#written(found, stream, text);
 		const data = bytes.subarray(offset, offset + bytesMax);
 		return {data, eof: found.state === 'ended' && offset + data.length >= bytes.length};
+	}
+
+	/** @throws {SystemError} ENOENT before its start; EPIPE, EINVAL. */
+	writeInput(write: InputWrite): InputAnswer {
+		if (!this.#isStarted) throw new SystemError('ENOENT', `part ${this.spec.id}: not laid out yet`);
+		return this.#input.write(write);
+	}
+
+	#written({echoed}: SimTask, stream: OutputStream, text: string): Uint8Array {
+		const bytes = new TextEncoder().encode(text);
+		return stream === 'stdout' && echoed.length > 0 ? Buffer.concat([bytes, echoed]) : bytes;
 	}
 
 	#start(): void {
 		if (this.#isStarted) return;
 		this.#isStarted = true;
 		const {clock} = this.#site;
+		const fed = inputTasks(this.spec);
 		const startMonotonicMs = clock.monotonicMs();
 		for (const task of this.#tasks) {
 			this.#site.starts.push(`${this.spec.id}.${this.spec.attempt}/${task.task}`);
@@ -221,7 +252,8 @@ export class SimPart {
 			});
 		});
 		for (const task of this.#tasks) {
-			const {durationMs, waitStatus} = task.script;
+			const {durationMs, waitStatus, echoesInput} = task.script;
+			if (echoesInput === true && fed.includes(task.task)) continue; // The end of its input is its own.
 			if (durationMs !== Infinity) task.timer = clock.setTimer(durationMs, () => this.#end(task, waitStatus));
 		}
 		if (this.spec.durationMs > 0)

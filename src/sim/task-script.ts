@@ -21,6 +21,8 @@ export interface TaskScript {
 	readonly ignores?: readonly number[];
 	/** Signals that end the task with a wait status of its choice. */
 	readonly traps?: ReadonlyMap<number, number>;
+	/** It copies its stdin to stdout and ends with that, if its part has a stdin; otherwise it ends at once. */
+	readonly echoesInput?: boolean;
 	/** Why the task could not be started. */
 	readonly error?: string;
 }
@@ -28,7 +30,7 @@ export interface TaskScript {
 const SIGNUMS: Readonly<Record<string, number>> = {HUP: 1, INT: 2, KILL: 9, USR1: 10, ALRM: 14, TERM: 15};
 
 /**
- * Reads `sleep N`, `true`, `false`, `exit N`, `echo TEXT [>&2]`, `trap '' SIG`, `trap 'exit N' SIG` and
+ * Reads `sleep N`, `cat`, `true`, `false`, `exit N`, `echo TEXT [>&2]`, `trap '' SIG`, `trap 'exit N' SIG` and
  * `kill -SIG $$`, alone or as `sh -c 'A; B'`. Any other command is not found (127).
  */
 export function scriptOf(argv: readonly string[]): TaskScript {
@@ -38,13 +40,22 @@ export function scriptOf(argv: readonly string[]): TaskScript {
 	const ignores: number[] = [];
 	const traps = new Map<number, number>();
 	let durationMs = 0;
-	const ended = (waitStatus: number) => ({durationMs, waitStatus, output, ignores, traps});
+	let echoesInput = false;
+	const ended = (waitStatus: number) => ({
+		durationMs,
+		waitStatus,
+		output,
+		ignores,
+		traps,
+		...(echoesInput ? {echoesInput} : {}),
+	});
 	let last = 0;
 	for (const command of commands) {
 		const words = command.split(/\s+/);
 		const name = (words[0] ?? '').replace(/^.*\//, '');
 		last = 0;
 		if (name === 'sleep') durationMs += Number(words[1]) * 1000;
+		else if (name === 'cat') echoesInput = true;
 		else if (name === 'false') last = 1 << 8;
 		else if (name === 'exit') return ended(Number(words[1] ?? 0) << 8);
 		else if (name === 'kill') return ended(signumOf(words[1] ?? ''));

@@ -1,8 +1,9 @@
 /** The world of a command line in a test: output is kept, signals are sent by hand, time runs fast. */
 import {Readable} from 'node:stream';
 import type {Clock, Timer} from '../../src/ports/clock.ts';
+import type {TerminalSize} from '../../src/ports/process-host.ts';
 import type {Random} from '../../src/ports/random.ts';
-import type {Sink, SignalName, World} from '../../src/cli/context.ts';
+import type {Sink, SignalName, Source, World} from '../../src/cli/context.ts';
 import {runCli} from '../../src/cli/run-cli.ts';
 import {SystemError} from '../../src/formats/errno.ts';
 import {ScriptedBroker} from './scripted-broker.ts';
@@ -88,6 +89,9 @@ export interface FakeWorldOptions {
 	readonly files?: Readonly<Record<string, string>>;
 	readonly input?: string;
 	readonly lines?: readonly string[];
+	/** What comes on standard input; absent: it is /dev/null. */
+	readonly stdin?: AsyncIterable<Uint8Array>;
+	readonly terminalSize?: TerminalSize;
 }
 
 export class FakeWorld {
@@ -137,6 +141,7 @@ export class FakeWorld {
 			transport: this.broker.transport,
 			stdout,
 			stderr,
+			stdin: stdinOf(options),
 			readFile: async path => {
 				const text = files[path];
 				if (text === undefined) throw new SystemError('ENOENT', `${path}: no such file`);
@@ -171,6 +176,19 @@ export class FakeWorld {
 			utcOffsetMinutes: () => 0,
 		};
 	}
+}
+
+function stdinOf({stdin, terminalSize}: FakeWorldOptions): Source {
+	const kind = stdin === undefined ? 'none' : terminalSize === undefined ? 'data' : 'terminal';
+	return {
+		kind,
+		chunks: async function* () {
+			if (stdin !== undefined) yield* stdin;
+		},
+		stop: () => undefined,
+		size: () => terminalSize ?? null,
+		makeRaw: () => () => undefined,
+	};
 }
 
 /** Polls until `isTrue`; rejects after 5 s with `what`. */

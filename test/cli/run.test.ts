@@ -308,7 +308,7 @@ test('mistakes in the command line are usage errors', async t => {
 		['run', '--frob', 'x'],
 		['run', '-n0', 'x'],
 		['run', '-nx', 'x'],
-		['run', '--input=f', 'x'],
+		['run', '--input=3-1', 'x'],
 		['run', '--flags=frob', 'x'],
 		['run', '--urgency=32', 'x'],
 		['run', '-t', 'soon', 'x'],

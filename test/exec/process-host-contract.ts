@@ -366,6 +366,75 @@ export function processHostContract(
 		t.is(await life.host.readEventlog(spec), '');
 	});
 
+	claim(
+		'input reaches a task once whoever repeats it, across lives of broker and shell, and ends once',
+		async (t, site) => {
+			let life = await live(site);
+			const spec = specOf(60n, 'cat; exit 5', {input: {tasks: [0]}});
+			life.host.launch(spec);
+			await untilStarted(site, life, spec);
+			const write = (offset: number, text: string, isEnd = false) =>
+				life.host.writeInput(spec, {writer: 'w1', offset, data: Buffer.from(text), tasks: 'all', isEnd});
+			t.deepEqual(await write(0, 'one '), {offset: 4, isTaken: true, isClosed: false});
+			life = await relive(site);
+			t.deepEqual(await write(0, 'one '), {offset: 4, isTaken: true, isClosed: false});
+			t.deepEqual(await write(2, 'e two '), {offset: 8, isTaken: true, isClosed: false});
+			await site.loseShell();
+			t.deepEqual(await write(20, 'far'), {offset: 8, isTaken: false, isClosed: false});
+			t.like(await write(8, 'three', true), {offset: 13, isTaken: true});
+			t.like(await write(8, 'three', true), {offset: 13, isTaken: true});
+			const exited = (await untilExited(site, life, spec)).at(-1);
+			t.like(exited, {kind: 'exited', tasks: [{waitStatus: 5 << 8}]});
+			t.is(await textOf(life.host, spec), 'one two three');
+			t.like(await write(13, 'more'), {isTaken: false, isClosed: true});
+		},
+	);
+
+	claim('input goes to the tasks that are named, of those that take it', async (t, site) => {
+		const life = await live(site);
+		const spec = specOf(61n, 'cat', {tasks: [4, 5, 6], input: {tasks: [4, 5]}});
+		life.host.launch(spec);
+		await untilStarted(site, life, spec);
+		const write = (writer: string, tasks: string, text: string, isEnd: boolean) =>
+			life.host.writeInput(spec, {writer, offset: 0, data: Buffer.from(text), tasks, isEnd});
+		await write('w1', '4', 'four', true);
+		await write('w2', 'all', 'all', true);
+		await untilExited(site, life, spec);
+		const texts = await Promise.all([4, 5, 6].map(task => textOf(life.host, spec, 'stdout', task)));
+		t.deepEqual(texts, ['four', 'all', '']);
+	});
+
+	claim('a task that does not read makes its writer wait, and others pay nothing', async (t, site) => {
+		const life = await live(site);
+		const spec = specOf(62n, 'sleep 60', {input: {tasks: [0]}});
+		life.host.launch(spec);
+		await untilStarted(site, life, spec);
+		let offset = 0;
+		const write = async () => {
+			const data = new Uint8Array(100_000);
+			const answer = await life.host.writeInput(spec, {
+				writer: 'w',
+				offset,
+				data,
+				tasks: 'all',
+				isEnd: false,
+			});
+			({offset} = answer);
+			return answer;
+		};
+		while ((await write()).isTaken);
+		await site.pass(300);
+		while ((await write()).isTaken);
+		t.true(offset > 1_000_000 && offset < 1_300_000, `${offset} bytes were taken`);
+		const other = specOf(63n, 'sleep 60');
+		life.host.launch(other);
+		await untilStarted(site, life, other);
+		const data = Buffer.from('x');
+		const nobody = {writer: 'w', offset: 0, data, tasks: 'all', isEnd: false};
+		await t.throwsAsync(life.host.writeInput(other, nobody), {code: 'EPIPE'});
+		await t.throwsAsync(life.host.writeInput({id: 99n, attempt: 1}, nobody), {code: 'ENOENT'});
+	});
+
 	claim('the eventlog of a part tells its story in JSON lines', async (t, site) => {
 		const life = await live(site);
 		const spec = specOf(51n, 'exit 0');

@@ -9,6 +9,7 @@ import {deferred} from '../deferred.ts';
 import {jobidText} from '../jobid-text.ts';
 import {followEvents} from './follow-events.ts';
 import {followOutput} from './follow-output.ts';
+import {forwardInput, type ForwardInputOptions} from './forward-input.ts';
 import {handleInterrupts} from './interrupts.ts';
 import {endingText, exitStatusOf, NO_ENDING, withEvent, type JobEnding} from './job-ending.ts';
 
@@ -23,6 +24,8 @@ export interface AttachOptions {
 	readonly showsEvents: boolean;
 	/** Leave the job alone whatever comes: an interrupt ends this command. */
 	readonly isReadOnly: boolean;
+	/** Who gets this command's standard input; absent: nobody. */
+	readonly input?: Pick<ForwardInputOptions, 'tasks' | 'isInteractive'>;
 }
 
 /**
@@ -52,14 +55,20 @@ export async function attachJob(context: CliContext, options: AttachOptions): Pr
 		}),
 	]);
 	work.catch(() => undefined); // It loses the race when the user detaches.
+	const isForwarded = options.input !== undefined && !options.isReadOnly;
+	const stopInput = isForwarded
+		? forwardInput(context, {session, id, ...options.input, detach: code => detached.resolve(code)})
+		: () => undefined;
 	try {
 		const first = await Promise.race([detached.promise, work]);
+		stopInput(); // What is said from here on finds the terminal as it was.
 		if (typeof first === 'number') return first;
 		return await reportEnding(context, first[0], jobidText(id, context.env));
 	} catch (error) {
 		const isUnknown = error instanceof SystemError && error.code === 'ENOENT';
 		throw isUnknown ? explain(`failed to attach to ${jobidText(id, context.env)}`, error) : error;
 	} finally {
+		stopInput();
 		ignore();
 	}
 }

@@ -1,5 +1,6 @@
 /** `coppice run`: a job in the foreground; its output is this command's output, its status this command's. */
 import {attachJob} from '../attach/attach-job.ts';
+import {inputFor} from '../attach/input-for.ts';
 import type {CommandModule} from '../command.ts';
 import {jobidText} from '../jobid-text.ts';
 import {flagOption} from '../option-value.ts';
@@ -8,7 +9,7 @@ import {prepareSubmission, printJobspec} from '../submit/prepare-submission.ts';
 import {requestIds} from '../submit/request-id.ts';
 import {submitAll} from '../submit/submit-all.ts';
 import {SUBMISSION_REWRITES, withSubmissionOptions} from '../submit/submission-options.ts';
-import {submitRequest} from '../submit/submission.ts';
+import {jobspecOf, submitRequest, type Submission} from '../submit/submission.ts';
 
 export const run: CommandModule = {
 	name: 'run',
@@ -18,7 +19,12 @@ export const run: CommandModule = {
 	rewrites: SUBMISSION_REWRITES,
 	builder: withSubmissionOptions,
 	handler: async (argv, context) => {
-		const submission = await prepareSubmission(argv, context);
+		const {stdin} = context.world;
+		const submission: Submission = {
+			...(await prepareSubmission(argv, context)),
+			takesInput: stdin.kind !== 'none',
+			terminal: stdin.size(),
+		};
 		if (flagOption(argv, 'dry-run')) {
 			await printJobspec(context, submission, null);
 			return 0;
@@ -30,6 +36,7 @@ export const run: CommandModule = {
 		for await (const id of submitAll({session, clock: context.clock, count: 1, requestOf: () => request})) {
 			if (context.isVerbose) await context.warn(`jobid: ${jobidText(id, context.env)}`);
 			const {isLabeled, isUnbuffered} = submission.options;
+			const input = stdin.kind === 'none' ? undefined : inputFor(jobspecOf(submission), 'all');
 			return attachJob(context, {
 				session,
 				id,
@@ -37,6 +44,7 @@ export const run: CommandModule = {
 				isUnbuffered,
 				showsEvents: false,
 				isReadOnly: false,
+				...(input === undefined ? {} : {input}),
 			});
 		}
 		throw new Error('one request was sent, and no id came');

@@ -8,6 +8,7 @@ import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {UnixTransport} from '../../net/real/unix-transport.ts';
 import type {ReadLinesOptions, World} from '../context.ts';
 import {ProcessSink} from './process-sink.ts';
+import {ProcessSource} from './process-source.ts';
 
 export function realWorld(openRepl: World['openRepl']): World {
 	return {
@@ -25,6 +26,7 @@ export function realWorld(openRepl: World['openRepl']): World {
 		transport: new UnixTransport(),
 		stdout: new ProcessSink(process.stdout),
 		stderr: new ProcessSink(process.stderr),
+		stdin: new ProcessSource(),
 		readFile: path => readText(path),
 		writeFile: writeChunk,
 		resourceLimits,

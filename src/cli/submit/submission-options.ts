@@ -52,7 +52,10 @@ export function withSubmissionOptions(yargs: Argv): Argv {
 	text('urgency', '0 to 31, hold, default (16) or expedite');
 	withDependencyOptions(yargs);
 	list('flags', 'debug, waitable, novalidate');
-	text('input', 'not available yet');
+	text(
+		'input',
+		'file for standard input; or an idset of tasks, or all: those that get it from a client that attaches',
+	);
 	text('output', 'file for standard output, {{id}} is replaced');
 	text('error', 'file for standard error');
 	flag('unbuffered', 'pass output on as it comes', 'u');
@@ -93,6 +96,8 @@ export interface SubmissionOptions {
 	readonly urgency: number;
 	readonly dependencies: readonly Dependency[];
 	readonly flags: number;
+	/** A path, `none`, `all`, or an idset of tasks. */
+	readonly input?: string;
 	readonly output?: string;
 	readonly error?: string;
 	readonly isUnbuffered: boolean;
@@ -113,7 +118,6 @@ export interface SubmissionOptions {
  * @throws {UsageError} naming the option.
  */
 export function readSubmissionOptions(argv: ParsedArguments, nowS: number): SubmissionOptions {
-	if (textOption(argv, 'input') !== undefined) throw new UsageError('option --input is not available yet');
 	const limit = textOption(argv, 'time-limit');
 	const requires = textOption(argv, 'requires');
 	const taskmap = textOption(argv, 'taskmap');
@@ -127,6 +131,7 @@ export function readSubmissionOptions(argv: ParsedArguments, nowS: number): Subm
 		gpusPerTask: integerOption(argv, 'gpus-per-task', {min: 0}),
 		queue: textOption(argv, 'queue'),
 		name: textOption(argv, 'job-name'),
+		input: textOption(argv, 'input'),
 		output: textOption(argv, 'output'),
 		error: textOption(argv, 'error'),
 		cwd: textOption(argv, 'cwd'),

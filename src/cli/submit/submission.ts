@@ -2,7 +2,9 @@
 import type {Jobspec} from '../../formats/jobspec.ts';
 import {jobspecFromCommand, type CommandOptions} from '../../formats/jobspec-from-command.ts';
 import {stringifyJson} from '../../formats/json.ts';
+import {Idset} from '../../formats/idset.ts';
 import {isObject} from '../../formats/shape.ts';
+import type {TerminalSize} from '../../ports/process-host.ts';
 import {wrapSigned} from '../../formats/sign-none.ts';
 import {UsageError} from '../command-error.ts';
 import {assignDotted, setDotted, type MutableMembers} from './dotted-members.ts';
@@ -21,6 +23,10 @@ export interface Submission {
 	readonly umask: number;
 	/** The directory that is meant when none was given. */
 	readonly cwd: string;
+	/** A client stays with the job and has something for its stdin, so that its tasks take that if nothing else is said. */
+	readonly takesInput?: boolean;
+	/** The size of that client's terminal, for tasks that get one. */
+	readonly terminal?: TerminalSize | null;
 }
 
 export interface Copy {
@@ -111,8 +117,9 @@ interface Attributes {
 
 type Fill = (text: string) => string;
 
-function shellOptionsOf({options, rlimits}: Submission, fill: Fill): MutableMembers {
-	const members: MutableMembers = {};
+function shellOptionsOf(submission: Submission, fill: Fill): MutableMembers {
+	const {options, rlimits} = submission;
+	const members: MutableMembers = inputOption(submission, fill);
 	if (Object.keys(rlimits).length > 0) members['rlimit'] = {...rlimits};
 	if (options.taskmap !== undefined) members['taskmap'] = {...options.taskmap};
 	if (options.signal !== undefined) members['signal'] = {...options.signal};
@@ -132,7 +139,27 @@ function shellOptionsOf({options, rlimits}: Submission, fill: Fill): MutableMemb
 		}
 	}
 	for (const assignment of options.shellOptions) assignDotted(members, fill(assignment), '--setopt');
-	return members;
+	return withTerminalSize(members, submission);
+}
+
+/** `--input`: what is an idset names tasks, and anything else is a path. */
+function inputOption({options, takesInput = false}: Submission, fill: Fill): MutableMembers {
+	const input = options.input ?? (takesInput ? 'all' : 'none');
+	if (input === 'none') return {};
+	if (input === 'all') return {input: {stdin: {type: 'service'}}};
+	if (!/^[\d,[\]-]+$/.test(input)) return {input: {stdin: {type: 'file', path: fill(input)}}};
+	try {
+		return {input: {stdin: {type: 'service', ranks: Idset.parse(input).toString()}}};
+	} catch (error) {
+		throw new UsageError(`option --input: ${(error as Error).message}`);
+	}
+}
+
+/** A program looks at its terminal when it starts, which may be before its client has attached. */
+function withTerminalSize(members: MutableMembers, {terminal = null}: Submission): MutableMembers {
+	const {pty} = members;
+	if (terminal === null || pty === undefined || pty === 0 || pty === false) return members;
+	return {...members, pty: {...terminal, ...(isObject(pty) ? pty : {})}};
 }
 
 /** `system.umask`, in octal digits as people write it; the usual one needs no mention. */

@@ -122,7 +122,7 @@ export function readJournal(dir: string): string {
 export function removeSpools(dir: string): void {
 	try {
 		for (const name of readdirSync(dir))
-			if (/^(dropped\.|held\.)?std(out|err)\./.test(name)) unlinkSync(`${dir}/${name}`);
+			if (/^(dropped\.|held\.)?std(out|err)\.|^stdin$/.test(name)) unlinkSync(`${dir}/${name}`);
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw asSystemError(error, 'EIO', `empty ${dir}`);
 	}

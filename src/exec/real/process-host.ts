@@ -10,6 +10,8 @@ import {
 	partName,
 	type Exchange,
 	type HostAttributes,
+	type InputAnswer,
+	type InputWrite,
 	type Inventory,
 	type InventoryEntry,
 	type LaunchSpec,
@@ -23,6 +25,7 @@ import {
 import type {Random} from '../../ports/random.ts';
 import {checkSite, rankCgroup, type RankSite} from '../part-paths.ts';
 import {SHELL_PROTOCOL_CONTACT, SHELL_PROTOCOL_EXCHANGE, type ShellMessage} from '../shell-protocol.ts';
+import {writeInputRing} from './input-ring-file.ts';
 import {listParts, readHighestJobId} from './part-dir.ts';
 import {ShellClient} from './shell-client.ts';
 import {readEventlog, readExchange, readSpool} from './spool-reader.ts';
@@ -200,6 +203,10 @@ export class RealProcessHost implements ProcessHost {
 		bytesMax: number,
 	): Promise<OutputChunk> {
 		return readSpool(this.#site, {key, task, stream, offset, bytesMax});
+	}
+
+	async writeInput(key: PartKey, write: InputWrite): Promise<InputAnswer> {
+		return writeInputRing(this.#site, key, write);
 	}
 
 	async readEventlog(key: PartKey): Promise<string> {

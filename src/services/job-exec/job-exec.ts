@@ -8,7 +8,13 @@ import type {ReportBody} from '../../machines/job-report.ts';
 import type {Json} from '../../machines/job.ts';
 import {lastSeqOf, partKey, type PartSnapshot} from '../../machines/part.ts';
 import type {Timer} from '../../ports/clock.ts';
-import type {Inventory, InventoryEntry, PartReport, ProcessHost} from '../../ports/process-host.ts';
+import type {
+	InputAnswer,
+	Inventory,
+	InventoryEntry,
+	PartReport,
+	ProcessHost,
+} from '../../ports/process-host.ts';
 import type {Core, PerformerOf} from '../core.ts';
 import {CONTACT_ERRORS, type Peers} from '../peers.ts';
 import {launchSpecOf, type LaunchSettings} from './launch-spec.ts';
@@ -25,6 +31,7 @@ import type {
 	ReportMessage,
 	StartMessage,
 } from './messages.ts';
+import {writeInput, type InputMessage} from './input-writer.ts';
 import {keepOutput} from './output-keeper.ts';
 import {PmiExchange} from './pmi-exchange.ts';
 import {ReportRelay} from './report-relay.ts';
@@ -94,6 +101,7 @@ export class JobExec {
 		peers.handle('job-exec.output', (read: OutputRead) =>
 			host.readOutput(read, read.task, read.stream, read.offset, read.bytesMax),
 		);
+		peers.handle('job-exec.input', (message: InputMessage) => this.#input(message));
 		peers.handle('job-exec.eventlog', (name: PartName) => host.readEventlog(name));
 		core.perform('terminate', {perform: ({id, attempt, signum}) => host.terminate({id, attempt}, signum)});
 		core.perform('report', this.#reporter());
@@ -206,6 +214,13 @@ export class JobExec {
 				`job part ${partKey(entry)} cannot be registered again, and is left as it is: ${reason.toString()}`,
 			);
 		}
+	}
+
+	/** A part that is over takes nothing any more; one that is not known is about to be started. */
+	async #input(message: InputMessage): Promise<InputAnswer> {
+		const part = this.#core.state.parts.get(partKey(message));
+		if (part?.value === 'exited') return {offset: message.offset, isTaken: false, isClosed: true};
+		return writeInput(this.#core, this.#host, message);
 	}
 
 	#start(message: StartMessage): void {

@@ -1,4 +1,5 @@
 /** From a start message to what the process host launches: tasks of this rank, environment, output paths. Pure. */
+import {among, inputOption, ptyOption, type PtyOption} from '../../formats/input-options.ts';
 import {encodeJobid} from '../../formats/jobid.ts';
 import {renderTemplate, type TemplateNames} from '../../formats/output-template.ts';
 import {
@@ -63,11 +64,15 @@ export function launchSpecOf(
 	const limitBytes = options.outputBytesMax ?? outputBytesMax;
 	const cwd = system.cwd ?? '/';
 	const environment = Object.entries(system.environment ?? {}).filter(([, value]) => value !== null);
+	const tasks = tasksOn(names.nodeIndex, message) ?? tasksOf(jobspec, R).get(rank) ?? [];
+	const input = inputOption(jobspec);
+	const pty = ptyOption(jobspec);
 	return {
 		id,
 		attempt,
 		argv: commandOf(jobspec),
 		env: {
+			...(pty === null ? {} : {TERM: 'dumb'}),
 			...(Object.fromEntries(environment) as Record<string, string>),
 			COPPICE_URI: uri,
 			COPPICE_JOB_ID: encodeJobid(id, 'f58plain'),
@@ -76,7 +81,7 @@ export function launchSpecOf(
 			COPPICE_JOB_ATTEMPT: String(attempt),
 		},
 		cwd,
-		tasks: tasksOn(names.nodeIndex, message) ?? tasksOf(jobspec, R).get(rank) ?? [],
+		tasks,
 		durationMs: Math.round(system.duration * 1000),
 		killTimeoutMs,
 		stdout: pathOf(paths.stdout),
@@ -87,8 +92,17 @@ export function launchSpecOf(
 		...umaskOf(jobspec),
 		...(names.host === '' ? {} : {node: names.host}),
 		...pmiSettingsOf({jobspec, ntasks, taskmap}),
+		...(input === null
+			? {}
+			: {input: 'path' in input ? {path: pathOf(input.path) ?? ''} : {tasks: among(tasks, input.ranks)}}),
+		...ptyOf(pty, tasks),
 		record: JSON.stringify(recordOf(message)),
 	};
+}
+
+function ptyOf(pty: PtyOption | null, tasks: readonly number[]): Pick<LaunchSpec, 'pty'> {
+	const own = pty === null ? [] : among(tasks, pty.ranks);
+	return pty === null || own.length === 0 ? {} : {pty: {tasks: own, rows: pty.rows, columns: pty.columns}};
 }
 
 /** How output files are written: labels need whole lines, and so do several tasks unless they asked for no buffer. */

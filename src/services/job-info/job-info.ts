@@ -26,6 +26,8 @@ export interface JobInfoOptions {
 export class JobInfo {
 	readonly #options: JobInfoOptions;
 	readonly #reader: OutputReader;
+	/** Who follows the output of a job. */
+	readonly #outputs = new Map<bigint, Set<OutputWatch>>();
 
 	constructor(options: JobInfoOptions) {
 		this.#options = options;
@@ -73,11 +75,26 @@ export class JobInfo {
 					redirects: redirectsOf(jobspec),
 					offsets: checkOffsets(offsets),
 				});
-				return () => watch.stop();
+				return this.#kept(id, watch);
 			}
 			default:
 				throw new SystemError('EINVAL', `a job has no eventlog '${path}'`);
 		}
+	}
+
+	/** Somebody has written to a job's stdin, and waits for what it has to say: its output is looked at more often for a while. */
+	expectOutput(id: bigint): void {
+		for (const watch of this.#outputs.get(id) ?? []) watch.hasten();
+	}
+
+	#kept(id: bigint, watch: OutputWatch): () => void {
+		const watches = this.#outputs.get(id) ?? new Set();
+		this.#outputs.set(id, watches.add(watch));
+		return () => {
+			watch.stop();
+			watches.delete(watch);
+			if (watches.size === 0 && this.#outputs.get(id) === watches) this.#outputs.delete(id);
+		};
 	}
 
 	#job(id: bigint): JobContext {

@@ -12,6 +12,8 @@ import type {Sink} from './sink.ts';
 /** Bounds of the pause between two looks at a stream that has nothing new. */
 const POLL_MS_MIN = 20;
 const POLL_MS_MAX = 250;
+/** Between input and the first look for what came of it. */
+const HASTE_MS = 5;
 
 export interface OutputWatchOptions {
 	readonly core: Core;
@@ -94,6 +96,14 @@ export class OutputWatch {
 			}
 			this.#timer = this.#options.core.clock.setTimer(this.#pauseMs, () => this.wake());
 		});
+	}
+
+	/** Looks soon, and often as long as something comes. */
+	hasten(): void {
+		this.#pauseMs = HASTE_MS;
+		if (this.#timer === null) return;
+		this.#timer.cancel();
+		this.#timer = this.#options.core.clock.setTimer(HASTE_MS, () => this.wake());
 	}
 
 	async #round(): Promise<void> {

@@ -5,6 +5,7 @@
 import {SystemError} from '../../formats/errno.ts';
 import {nextJobid} from '../../formats/jobid.ts';
 import {parseJobspec} from '../../formats/jobspec.ts';
+import {inputOption, ptyOption} from '../../formats/input-options.ts';
 import {shellOptionsOf} from '../../formats/shell-options.ts';
 import type {JobSnapshot, Json} from '../../machines/job.ts';
 import type {Core} from '../core.ts';
@@ -94,6 +95,8 @@ export class JobManager {
 		checkUrgency(urgency);
 		const checked = parseJobspec(jobspec);
 		shellOptionsOf(checked); // For the faults that it names.
+		inputOption(checked);
+		ptyOption(checked);
 		const parsed = checked as unknown as Json;
 		this.#admit(parsed);
 		const dependencies = resolveDependencies(parsed, {state: core.state, archive: this.#archive});
