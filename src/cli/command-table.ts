@@ -100,6 +100,12 @@ export const COMMANDS: readonly CommandEntry[] = [
 		'submit a job for each input',
 		async () => (await import('./commands/bulksubmit.ts')).bulksubmit,
 	),
+	own('batch', 'submit a script', async () => (await import('./commands/batch.ts')).batch),
+	own(
+		'batch-task',
+		'run the script of a batch job',
+		async () => (await import('./commands/batch-task.ts')).batchTask,
+	),
 	own('exec', "run a command on brokers' nodes", async () => (await import('./commands/exec.ts')).exec),
 	own('jobs', 'list jobs', async () => (await import('./commands/jobs.ts')).jobs),
 	own('cancel', 'cancel jobs', async () => (await import('./commands/cancel.ts')).cancel),

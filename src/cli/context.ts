@@ -51,6 +51,8 @@ export interface World {
 	/** The file mode creation mask. */
 	readonly umask: number;
 	readonly version: string;
+	/** The path of this command. */
+	readonly commandPath: string;
 	readonly clock: Clock;
 	readonly random: Random;
 	readonly transport: Transport;
@@ -114,6 +116,13 @@ export class CliContext {
 	/** The same context, more talkative. */
 	verbose(): CliContext {
 		return new CliContext(this.world, {...this, isVerbose: true, sessions: this.#sessions});
+	}
+
+	/** The same context with another environment. */
+	withEnv(env: World['env']): CliContext {
+		// `World` has getters: a copy of it would ask for everything.
+		const world = Object.create(this.world, {env: {value: env, enumerable: true}}) as World;
+		return new CliContext(world, {...this, sessions: this.#sessions});
 	}
 
 	get env(): World['env'] {

@@ -2,22 +2,14 @@
  * From a command line to an exit status: reads the global options, loads the one command that is called, and reports
  * how it failed. Invariant: nothing of other commands is loaded, and every failure is one message on stderr.
  */
-import type {Argv} from 'yargs';
 import {asSystemError} from '../formats/errno.ts';
-import {
-	EXIT_FAILURE,
-	EXIT_LOST,
-	EXIT_SUCCESS,
-	EXIT_USAGE,
-	type CommandModule,
-	type ParsedArguments,
-} from './command.ts';
+import {EXIT_FAILURE, EXIT_LOST, EXIT_SUCCESS, EXIT_USAGE, type CommandModule} from './command.ts';
 import {CommandError, isDefect, unreachable, UsageError} from './command-error.ts';
 import {COMMANDS, findCommand, GROUP_NAMES, isGroup} from './command-table.ts';
 import {CliContext, type World} from './context.ts';
 import {LostContactError} from './broker-session.ts';
-import {finderOf, listOptions} from './declared-options.ts';
 import {normalizeArgv} from './normalize-argv.ts';
+import {parseArguments} from './parse-arguments.ts';
 import {suggestion} from './suggest.ts';
 
 export const DEFAULT_URI = 'local:///run/coppice/local';
@@ -121,18 +113,11 @@ function suggestionFor(name: string): string {
 
 async function runCommand(
 	module: CommandModule,
-	argv: readonly string[],
+	words: readonly string[],
 	context: CliContext,
 ): Promise<number> {
-	const {default: makeYargs} = await import('yargs');
-	const yargs = configured(makeYargs([]), module);
-	const declared = listOptions(yargs);
-	const {options, operands, isHelp} = normalizeArgv(argv, {
-		find: finderOf(declared),
-		rewrites: module.rewrites ?? {},
-		names: declared.map(({name}) => name),
-	});
-	if (isHelp) {
+	const {argv} = await parseArguments(module, words);
+	if (argv === null) {
 		const [{commandPage}, {helpText}] = await Promise.all([
 			import('./command-page.ts'),
 			import('./help-text.ts'),
@@ -140,33 +125,9 @@ async function runCommand(
 		await context.print(helpText(await commandPage(module), context.world.stdout.columns));
 		return EXIT_SUCCESS;
 	}
-	// Operands go around yargs: nothing of them is an option, or a number.
-	const parsed = (await yargs.parseAsync([...options])) as ParsedArguments;
-	const isVerbose = context.isVerbose || parsed['verbose'] === true || Number(parsed['verbose']) > 0;
+	const isVerbose = context.isVerbose || argv['verbose'] === true || Number(argv['verbose']) > 0;
 	const own = isVerbose === context.isVerbose ? context : context.verbose();
-	return (await module.handler({...parsed, _: operands, $given: options}, own)) ?? EXIT_SUCCESS;
-}
-
-function configured(yargs: Argv, module: CommandModule): Argv {
-	const settings = yargs
-		.scriptName(`coppice ${module.name}`)
-		.parserConfiguration({
-			'halt-at-non-option': true,
-			'boolean-negation': false,
-			'greedy-arrays': false,
-			'dot-notation': false,
-			'parse-numbers': false,
-			'parse-positional-numbers': false,
-		})
-		.version(false)
-		.help(false)
-		.exitProcess(false)
-		.strictOptions()
-		.showHelpOnFail(false)
-		.fail((message, error) => {
-			throw error instanceof UsageError ? error : new UsageError(message || error.message);
-		});
-	return module.builder(settings);
+	return (await module.handler(argv, own)) ?? EXIT_SUCCESS;
 }
 
 function overview(group?: string): string {

@@ -21,7 +21,7 @@ const LAUNCH_VERSION = 'coppice-launch-3';
 
 /** `part` as text, with an empty journal. */
 export function encodePart(spec: StoredSpec): string {
-	const {env: _, ...rest} = spec;
+	const {env: _env, carried: _carried, ...rest} = spec; // The files are on disk by themselves.
 	return `${encodeLaunch(spec)}${JSON.stringify({version: SPEC_VERSION, ...rest, id: spec.id.toString()})}\n`;
 }
 

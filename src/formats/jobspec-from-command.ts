@@ -18,6 +18,8 @@ export interface CommandOptions {
 	readonly gpusPerTask?: number;
 	/** Several tasks on one slot, instead of one; then `ntasks` counts slots. Default 1. */
 	readonly tasksPerSlot?: number;
+	/** Tasks, if fewer than slots: the others are resources of theirs. */
+	readonly taskTotal?: number;
 	/** Whole nodes; needs `nnodes`. Default false. */
 	readonly exclusive?: boolean;
 	/** Seconds; 0, the default: no limit. */
@@ -59,7 +61,8 @@ export function jobspecFromCommand(options: CommandOptions): Jobspec {
 	}
 	const slot = slotOf(options, Math.ceil(ntasks / nnodes));
 	const node = {type: 'node', count: nnodes, ...(exclusive ? {exclusive} : {}), with: [slot]} as const;
-	return assemble(options, [node], ntasks % nnodes === 0 ? {per_slot: tasksPerSlot} : {total: ntasks});
+	const {taskTotal = ntasks % nnodes === 0 ? undefined : ntasks} = options;
+	return assemble(options, [node], taskTotal === undefined ? {per_slot: tasksPerSlot} : {total: taskTotal});
 }
 
 const LABEL = 'task';

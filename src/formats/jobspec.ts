@@ -6,6 +6,7 @@ import type {Constraint} from './constraint.ts';
 import {checkConstraint} from './constraint.ts';
 import type {Dependency} from './dependency.ts';
 import {checkDependency} from './dependency.ts';
+import {carriedFiles} from './carried-files.ts';
 import {SystemError} from './errno.ts';
 import type {Members} from './shape.ts';
 import {
@@ -250,7 +251,7 @@ function checkAttributes(value: unknown): void {
 		const job = asObject(system['job'], `${path}.job`);
 		if (job['name'] !== undefined) asString(job['name'], `${path}.job.name`);
 	}
-	if (system['files'] !== undefined) asObject(system['files'], `${path}.files`);
+	if (system['files'] !== undefined) carriedFiles(system['files'], `${path}.files`);
 }
 
 function checkEnvironment(value: unknown, path: string): void {

@@ -55,6 +55,11 @@ export interface LaunchSpec extends PartKey {
 	readonly input?: {readonly path: string} | {readonly tasks: readonly number[]};
 	/** The tasks that get a terminal for their descriptors; what they read is what `writeInput` is given. Absent: none. */
 	readonly pty?: {readonly tasks: readonly number[]} & TerminalSize;
+	/**
+	 * Files that the tasks find in a directory of their part, which `COPPICE_JOB_TMPDIR` names and which goes with the part;
+	 * absent: there is no such directory.
+	 */
+	readonly carried?: readonly CarriedFile[];
 	/** All that is needed to register the job again from disk alone; opaque to the host, JSON. */
 	readonly record: string;
 }
@@ -109,6 +114,16 @@ export interface InputAnswer {
 	readonly isTaken: boolean;
 	/** Nothing more will be taken: every task has its end, has closed its stdin, or is over. */
 	readonly isClosed: boolean;
+}
+
+/** A file that comes with a job. */
+export interface CarriedFile {
+	/** Without a slash. */
+	readonly name: string;
+	/** Permission bits. */
+	readonly mode: number;
+	readonly data: string;
+	readonly encoding: 'utf-8' | 'base64';
 }
 
 /** A task's end. */

@@ -136,6 +136,7 @@ export class FakeWorld {
 			resourceLimits: async () => ({}),
 			userid: 1000,
 			version: '1.2.3',
+			commandPath: '/opt/coppice/bin/coppice',
 			clock: this.clock,
 			random: new FakeRandom(),
 			transport: this.broker.transport,

@@ -1,6 +1,6 @@
 /** The world of a real process: files, terminal, signals, users. */
 import {promises, readFileSync} from 'node:fs';
-import {installedVersion} from '../../ports/real/installation.ts';
+import {installedFile, installedVersion} from '../../ports/real/installation.ts';
 import {SystemRandom} from '../../ports/real/system-random.ts';
 import {SystemClock} from '../../ports/real/system-clock.ts';
 import {parseProcLimits} from '../../formats/rlimit.ts';
@@ -20,6 +20,9 @@ export function realWorld(openRepl: World['openRepl']): World {
 		},
 		get version() {
 			return installedVersion();
+		},
+		get commandPath() {
+			return installedFile('bin/coppice');
 		},
 		clock: new SystemClock(),
 		random: new SystemRandom(),

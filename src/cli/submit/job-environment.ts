@@ -13,7 +13,7 @@ export type Environment = Readonly<Record<string, string>>;
 export const RULE_FILE_DEPTH_MAX = 16;
 
 /** Set anew for each task, or meant for the process that is submitting: a stale one would mislead the job. */
-const INSTANCE_VARIABLES = new Set([
+export const INSTANCE_VARIABLES: ReadonlySet<string> = new Set([
 	'COPPICE_URI',
 	'COPPICE_JOB_ID',
 	'COPPICE_TASK_RANK',
@@ -22,6 +22,7 @@ const INSTANCE_VARIABLES = new Set([
 	'COPPICE_JOB_NNODES',
 	'COPPICE_JOB_ATTEMPT',
 	'COPPICE_JOB_CC',
+	'COPPICE_JOB_TMPDIR',
 	'PMI_FD',
 	'PMI_RANK',
 	'PMI_SIZE',

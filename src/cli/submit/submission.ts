@@ -27,7 +27,12 @@ export interface Submission {
 	readonly takesInput?: boolean;
 	/** The size of that client's terminal, for tasks that get one. */
 	readonly terminal?: TerminalSize | null;
+	/** The script of a batch job: one task has all slots, and finds it in its directory. */
+	readonly script?: string;
 }
+
+/** The name of the script among the files that come with a batch job. */
+export const SCRIPT_NAME = 'script';
 
 export interface Copy {
 	/** The id that `{cc}` stands for. */
@@ -71,8 +76,17 @@ export function jobspecOf(submission: Submission, copy: Copy | null = null): Job
 		...(name === undefined ? {} : {name: fill(name)}),
 		...(queue === undefined ? {} : {queue: fill(queue)}),
 		shellOptions: shellOptionsOf(submission, fill),
-		...withUmask(attributes, submission.umask),
+		...withScript(withUmask(attributes, submission.umask), submission.script),
 	});
+}
+
+function withScript(
+	attributes: Attributes,
+	script: string | undefined,
+): Attributes & Pick<CommandOptions, 'taskTotal'> {
+	if (script === undefined) return attributes;
+	const files = {[SCRIPT_NAME]: {mode: 0o700, data: script, encoding: 'utf-8'}};
+	return {...attributes, taskTotal: 1, systemAttributes: {...attributes.systemAttributes, files}};
 }
 
 export interface RequestOptions {

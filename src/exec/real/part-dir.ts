@@ -3,6 +3,7 @@
  */
 
 import {
+	chmodSync,
 	closeSync,
 	constants,
 	lstatSync,
@@ -18,7 +19,7 @@ import {
 	writeSync,
 } from 'node:fs';
 import {asSystemError} from '../../formats/errno.ts';
-import type {PartKey} from '../../ports/process-host.ts';
+import type {CarriedFile, PartKey} from '../../ports/process-host.ts';
 import {decodeEvents, type JournalEvent} from '../journal.ts';
 import {decodePart, encodePart, journalIn, type StoredSpec} from '../launch-record.ts';
 import {parseLeaseRecord, type LeaseRecord} from '../lease.ts';
@@ -35,10 +36,24 @@ const LEASE_NAME = 'lease';
 export function createPartDir(dir: string, spec: StoredSpec): void {
 	try {
 		makeDir(dir);
+		if (spec.carried !== undefined) writeCarried(carriedDir(dir), spec.carried);
 		writeFileSync(`${dir}/part.tmp`, encodePart(spec), {mode: 0o600});
 		renameSync(`${dir}/part.tmp`, partPath(dir));
 	} catch (error) {
 		throw asSystemError(error, 'EIO', `lay out ${dir}`);
+	}
+}
+
+/** Where the files are that came with the job. */
+export function carriedDir(dir: string): string {
+	return `${dir}/tmp`;
+}
+
+function writeCarried(dir: string, files: readonly CarriedFile[]): void {
+	makeDir(dir);
+	for (const {name, mode, data, encoding} of files) {
+		writeFileSync(`${dir}/${name}`, Buffer.from(data, encoding), {mode: 0o600});
+		chmodSync(`${dir}/${name}`, mode & 0o777); // Whatever our mask is.
 	}
 }
 

@@ -14,6 +14,7 @@ import type {ShimEvent} from '../task-record.ts';
 import {EventPipe} from './event-pipe.ts';
 import {Launcher} from './launcher.ts';
 import {
+	carriedDir,
 	createPartDir,
 	listParts,
 	readHighestJobId,
@@ -224,7 +225,8 @@ export class JobShell {
 		if (spec.id > this.#highestJobId) this.#highestJobId = spec.id;
 		const dir = partDir(site, spec);
 		const cgroup = partCgroup(site, spec);
-		const stored: StoredSpec = {...spec, bootId: clock.bootId, cgroup};
+		const env = spec.carried === undefined ? spec.env : {...spec.env, COPPICE_JOB_TMPDIR: carriedDir(dir)};
+		const stored: StoredSpec = {...spec, env, bootId: clock.bootId, cgroup};
 		const processes = this.#processesOf(stored);
 		const part = this.#supervise(stored, {dir, processes, events: [], isTorn: false});
 		try {

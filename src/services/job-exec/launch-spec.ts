@@ -8,6 +8,7 @@ import {
 	type OutputOptions,
 	type StreamOptions,
 } from '../../formats/shell-options.ts';
+import {carriedFiles} from '../../formats/carried-files.ts';
 import {parseJobspec, requestOf, type Jobspec} from '../../formats/jobspec.ts';
 import {Idset} from '../../formats/idset.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
@@ -96,6 +97,7 @@ export function launchSpecOf(
 			? {}
 			: {input: 'path' in input ? {path: pathOf(input.path) ?? ''} : {tasks: among(tasks, input.ranks)}}),
 		...ptyOf(pty, tasks),
+		...(system.files === undefined ? {} : {carried: carriedFiles(system.files)}),
 		record: JSON.stringify(recordOf(message)),
 	};
 }
