@@ -315,7 +315,6 @@ test('mistakes in the command line are usage errors', async t => {
 		['frob'],
 		['job'],
 		['job', 'frob'],
-		[],
 	]) {
 		const {exitCode, stderr, stdout} = await world.run(argv);
 		t.is(exitCode, 2, argv.join(' '));
