@@ -3,7 +3,7 @@
  * Invariant: what is in hand is noted before its code runs and forgotten after it, however that ends; an error keeps the
  * innermost note.
  */
-import {SystemError} from '../formats/errno.ts';
+import {SystemError, type ErrnoName} from '../formats/errno.ts';
 import type {Request} from '../net/message.ts';
 import type {RpcServerOptions} from '../net/rpc-server.ts';
 import {
@@ -28,6 +28,21 @@ export interface BlameOptions {
 /** These carry what happened to a job: not the message is to blame for a panic, but the job. */
 const REPORT_TOPICS = /^job-(exec|manager\.exec)/;
 const PENDING_KEPT_MAX = 50;
+/** What the world does to a broker is nobody's input. */
+const WORLD: ReadonlySet<string> = new Set<ErrnoName>([
+	'EACCES',
+	'EAGAIN',
+	'EBADMSG',
+	'ECONNRESET',
+	'EIO',
+	'EMFILE',
+	'ENOENT',
+	'ENOMEM',
+	'ENOSPC',
+	'EPERM',
+	'EROFS',
+	'ETIMEDOUT',
+]);
 
 export class Blame {
 	readonly #options: BlameOptions;
@@ -111,7 +126,7 @@ export class Blame {
 	/** The broker ends because of `error`: keeps the evidence. */
 	panicked(reason: string, error: unknown): void {
 		const {evidence, version, pid, epochMs, pending} = this.#options;
-		if (evidence === null || error instanceof SystemError) return;
+		if (evidence === null || (error instanceof SystemError && WORLD.has(error.code))) return;
 		const isObject = typeof error === 'object' && error !== null;
 		const culprit = (isObject ? this.#noted.get(error) : undefined) ?? this.#inHand();
 		const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);

@@ -156,7 +156,7 @@ export class Broker {
 			send: (request, origin) =>
 				router.route(request, origin, local => this.#fromSelf(origin).receive(local)),
 		});
-		this.#clients = new Clients({server: this.#server, router, owner});
+		this.#clients = new Clients({server: this.#server, router, owner, blame});
 		const {localUri: uri, killTimeoutMs, leaseMs = null, outputBytesMax} = options;
 		const settings = {
 			rank,

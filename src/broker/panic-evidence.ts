@@ -1,7 +1,7 @@
 /**
  * What a broker keeps of its panics, and what follows from it (DESIGN section 3.7): input that made it panic three times is
- * not taken again. Pure. Invariant: only a broken invariant (anything but a `SystemError`) is held against an input; a full disk or a
- * lost parent is nobody's fault here.
+ * not taken again. Pure. Invariant: only a broken invariant is held against an input; what the world does, as a full disk or a
+ * lost parent, is nobody's fault here.
  */
 import {createHash} from 'node:crypto';
 

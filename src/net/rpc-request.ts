@@ -110,12 +110,21 @@ export class RpcRequest {
 
 	/**
 	 * Sends one value of a stream. False: the other side is behind; wait for `onDrain`, or let it queue, up to
-	 * LINK_QUEUE_BYTES_MAX. Throws like `respond`.
+	 * LINK_QUEUE_BYTES_MAX. A value that can't be sent ends the stream with the reason, as a cancel does: streams are fed from
+	 * where nobody expects an error. Throws a plain Error after the end.
 	 */
 	respondStream(value: unknown): boolean {
 		if (!this.streaming) throw new Error(`${this.topic} does not stream: it is answered by respond`);
 		if (!this.#mayAnswer()) return true;
-		return this.#send({errnum: 0, payload: this.#encode(value)});
+		let payload: Uint8Array;
+		try {
+			payload = this.#encode(value);
+		} catch (error) {
+			if (!(error instanceof SystemError)) throw error;
+			this.cancel(error, {silent: false});
+			return true;
+		}
+		return this.#send({errnum: 0, payload});
 	}
 
 	/** Ends a stream well: ENODATA. */

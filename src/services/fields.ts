@@ -22,12 +22,17 @@ export class Fields {
 		return this.#values[name];
 	}
 
-	/** A job id: a BigInt, or a safe integer. */
+	/** A job id: a BigInt, or a safe integer, of 64 bits without a sign. */
 	id(name = 'id'): bigint {
+		const id = idOrNull(this.#values[name]);
+		if (id === null) throw this.#fault(name, 'a job id');
+		return id;
+	}
+
+	/** The same, or -1n: any job. */
+	idOrAny(name = 'id'): bigint {
 		const value = this.#values[name];
-		if (typeof value === 'bigint') return value;
-		if (typeof value === 'number' && Number.isSafeInteger(value)) return BigInt(value);
-		throw this.#fault(name, 'a job id');
+		return value === -1 || value === -1n ? -1n : this.id(name);
 	}
 
 	/** Job ids. */
@@ -35,9 +40,9 @@ export class Fields {
 		const value = this.#values[name];
 		if (!Array.isArray(value)) throw this.#fault(name, 'an array of job ids');
 		return value.map(one => {
-			if (typeof one === 'bigint') return one;
-			if (typeof one === 'number' && Number.isSafeInteger(one)) return BigInt(one);
-			throw this.#fault(name, 'an array of job ids');
+			const id = idOrNull(one);
+			if (id === null) throw this.#fault(name, 'an array of job ids');
+			return id;
 		});
 	}
 
@@ -75,4 +80,11 @@ export class Fields {
 	#fault(name: string, wanted: string): SystemError {
 		return new SystemError('EPROTO', `${this.#topic}: '${name}' must be ${wanted}`);
 	}
+}
+
+const ID_BITS = 64;
+
+function idOrNull(value: unknown): bigint | null {
+	const id = Number.isSafeInteger(value) ? BigInt(value as number) : value;
+	return typeof id === 'bigint' && id === BigInt.asUintN(ID_BITS, id) ? id : null;
 }

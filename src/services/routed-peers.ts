@@ -23,6 +23,7 @@ import type {Origin} from '../net/overlay/pending-rpcs.ts';
 import {HOP_PENDING_MAX} from '../net/overlay/router.ts';
 import type {Topology} from '../net/overlay/topology.ts';
 import {CALL_TIMEOUT_MS, RpcClient} from '../net/rpc-client.ts';
+import type {RpcRequest} from '../net/rpc-request.ts';
 import type {ServiceRegistry} from '../net/service-registry.ts';
 import type {Core} from './core.ts';
 import type {PeerAnswer, PeerHandler, PeerOptions, Peers} from './peers.ts';
@@ -71,6 +72,7 @@ export class RoutedPeers implements Peers {
 		// As many as its neighbours take: a burst of starts over all nodes is no reason to refuse any of them.
 		this.client = new RpcClient(channel, {clock: core.clock, ...owner, pendingMax: HOP_PENDING_MAX});
 		registry.register(SCATTER_TOPIC, async request => {
+			senderOf(request);
 			const answers = await this.#scatter(decodeScatter(bytesOf(request.payload)));
 			request.respond(encodeAnswers(answers));
 		});
@@ -84,8 +86,8 @@ export class RoutedPeers implements Peers {
 	handle(topic: string, handler: PeerHandler): void {
 		this.#handlers.set(topic, handler);
 		this.#options.registry.register(topic, async request => {
+			const from = senderOf(request);
 			const payload = unpack(bytesOf(request.payload));
-			const from = Number(/^r(\d+)$/.exec(request.message.route[0] ?? '')?.[1] ?? this.#options.core.rank);
 			const answer: unknown = await handler(payload as never, from);
 			if (!request.noresponse) request.respond(pack(answer));
 		});
@@ -184,6 +186,13 @@ export class RoutedPeers implements Peers {
 			return failure(asSystemError(error));
 		}
 	}
+}
+
+/** The rank whose service asks. What brokers say to each other is believed, so it is taken from nobody else. */
+function senderOf({topic, message}: RpcRequest): number {
+	const rank = /^r(\d+)$/.exec(message.route[0] ?? '')?.[1];
+	if (rank === undefined) throw new SystemError('EPERM', `${topic}: only brokers speak this topic`);
+	return Number(rank);
 }
 
 function readAnswer(answer: RankAnswer): PeerAnswer {

@@ -233,7 +233,7 @@ export class Router {
 		const keepsUp = hop.send({
 			...request,
 			matchtag: request.noresponse ? MATCHTAG_NONE : this.#track(request, origin, {hop, marginMs}),
-			rolemask: request.rolemask & ~ROLE_LOCAL,
+			rolemask: withoutRole(request.rolemask, ROLE_LOCAL),
 			route: [...request.route, origin.name],
 			deadlineMs: deadlineMs === null ? null : Math.max(1, Math.floor(deadlineMs - marginMs)),
 		});
@@ -391,7 +391,7 @@ export class Router {
 			...request,
 			topic: `${request.topic}${CANCEL_SUFFIX}`,
 			matchtag: MATCHTAG_NONE,
-			rolemask: request.rolemask & ~ROLE_LOCAL,
+			rolemask: withoutRole(request.rolemask, ROLE_LOCAL),
 			streaming: false,
 			noresponse: true,
 			deadlineMs: null,
@@ -428,6 +428,11 @@ function marginOf(deadlineMs: number): number {
 	return Math.min(HOP_MARGIN_MS_MAX, Math.max(HOP_MARGIN_MS_MIN, deadlineMs * HOP_MARGIN_SHARE));
 }
 
+/** Bit operations of JavaScript are signed; a role mask is not. */
+function withoutRole(rolemask: number, role: number): number {
+	return (rolemask & ~role) >>> 0;
+}
+
 function matchtagIn(payload: Uint8Array): number {
 	try {
 		const value = decodePayload(payload) as {readonly matchtag?: unknown} | null | undefined;
@@ -437,7 +442,8 @@ function matchtagIn(payload: Uint8Array): number {
 	}
 }
 
-function errorTo(request: Request, error: SystemError): Response {
+/** The response that says so to whoever sent `request`. */
+export function errorTo(request: Request, error: SystemError): Response {
 	const {topic, matchtag, userid, rolemask, route, streaming} = request;
 	const payload = encodeErrorText(error.message);
 	return {

@@ -136,7 +136,7 @@ interface Wait {
 /** Answers when the job is inactive; without an id, when any waitable one is. */
 function waitForEnd(wait: Wait): void {
 	const {core, archive, request} = wait;
-	const id = new Fields(request).id();
+	const id = new Fields(request).idOrAny();
 	const [ended] = id === ANY_JOB ? core.state.waitable : [id];
 	const row = ended === undefined || core.state.jobs.has(ended) ? undefined : archive.job(ended);
 	if (row !== undefined) {

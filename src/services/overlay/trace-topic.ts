@@ -3,7 +3,7 @@ import {SystemError, errnoText} from '../../formats/errno.ts';
 import type {Message} from '../../net/message.ts';
 import type {Overlay} from '../../net/overlay/overlay.ts';
 import type {TracedMessage} from '../../net/overlay/trace.ts';
-import {decodePayload} from '../../net/payload.ts';
+import {decodePayload, encodePayload} from '../../net/payload.ts';
 import type {RpcRequest} from '../../net/rpc-request.ts';
 import type {Core} from '../core.ts';
 import {Fields} from '../fields.ts';
@@ -55,7 +55,7 @@ export function serveTrace(
 interface Filter {
 	/** The sum of TYPES. */
 	readonly typemask: number;
-	readonly topic: RegExp;
+	readonly topic: Glob;
 	/** A neighbour, or -1: any. */
 	readonly nodeid: number;
 }
@@ -88,18 +88,42 @@ function topicOf(message: Message): string {
 	return message.type === 'control' ? `control.${message.controlType}` : message.topic;
 }
 
-/** Null where the payload is bytes, which only brokers understand. */
+/** Null where the payload is bytes, which only brokers understand, or can't be told. */
 function readable(payload: Uint8Array): unknown {
 	try {
 		const value = decodePayload(payload);
-		return value instanceof Uint8Array ? null : (value ?? null);
+		if (value instanceof Uint8Array) return null;
+		encodePayload([value ?? null]); // One level deeper than it was it may be too deep.
+		return value ?? null;
 	} catch {
 		return null;
 	}
 }
 
-/** `*` and `?` as in a shell. */
-function globOf(glob: string): RegExp {
-	const escaped = glob.replace(/[.+^${}()|[\]\\]/g, '\\$&');
-	return new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`, 's');
+interface Glob {
+	readonly test: (text: string) => boolean;
+}
+
+/** `*` and `?` as in a shell, in time that no pattern can stretch: each star takes as little as it must. */
+function globOf(glob: string): Glob {
+	return {
+		test(text) {
+			let [at, read] = [0, 0];
+			let [star, retry] = [-1, 0];
+			while (read < text.length) {
+				if (glob[at] === '*') {
+					star = at++;
+					retry = read;
+				} else if (at < glob.length && (glob[at] === '?' || glob[at] === text[read])) {
+					at += 1;
+					read += 1;
+				} else if (star >= 0) {
+					at = star + 1;
+					read = ++retry;
+				} else return false;
+			}
+			while (glob[at] === '*') at += 1;
+			return at === glob.length;
+		},
+	};
 }
