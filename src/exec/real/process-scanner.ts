@@ -4,7 +4,7 @@
  * and for a bounded time.
  */
 
-import {readdirSync, readFileSync, statSync} from 'node:fs';
+import {closeSync, openSync, readdirSync, readSync, statSync} from 'node:fs';
 import type {Clock} from '../../ports/clock.ts';
 import {isLauncher, markInCommandLine, markInEnvironment} from '../process-mark.ts';
 import {
@@ -148,10 +148,13 @@ function isDoomed(member: Member, doomed: readonly Doomed[]): boolean {
  */
 export function signalAll(members: readonly Member[], signum: number): number {
 	const groups = new Set<number>();
+	const ownGroup = groupOf(process.pid);
 	let reached = 0;
 	for (const member of members) {
 		if (!isAlive(member)) continue;
-		const isGroup = member.role === 'payload' && member.mark?.role === 'payload' && member.group > 1;
+		// A mark comes after setsid, so its group is the task's; but nothing may ever reach ourselves.
+		const isMarked = member.role === 'payload' && member.mark?.role === 'payload';
+		const isGroup = isMarked && member.group > 1 && member.group !== ownGroup;
 		if (!isGroup) reached += sendSignal(member.pid, signum) ? 1 : 0;
 		else if (!groups.has(member.group)) {
 			groups.add(member.group);
@@ -159,6 +162,10 @@ export function signalAll(members: readonly Member[], signum: number): number {
 		}
 	}
 	return reached;
+}
+
+function groupOf(pid: number): number | undefined {
+	return parseStat(readText(`/proc/${pid}/stat`))?.group;
 }
 
 function nameOf({pid, startTicks}: Member): string {
@@ -169,13 +176,24 @@ function ownerOf(pid: number): number | undefined {
 	return statSync(`/proc/${pid}`, {throwIfNoEntry: false})?.uid;
 }
 
-/** '' for what is gone, or not ours to read. */
+/** '' for what is gone, or not ours to read. By half the system calls of readFileSync: a scan is nothing but this. */
 function readText(path: string): string {
+	let fd: number | null = null;
 	try {
-		return readFileSync(path, 'latin1');
+		fd = openSync(path, 'r');
+		let text = '';
+		for (;;) {
+			const count = readSync(fd, BUFFER, 0, BUFFER.length, null);
+			text += BUFFER.toString('latin1', 0, count);
+			if (count < BUFFER.length) return text;
+		}
 	} catch (error) {
 		const {code} = error as NodeJS.ErrnoException;
 		if (code === 'ENOENT' || code === 'ESRCH' || code === 'EACCES' || code === 'EPERM') return '';
 		throw error;
+	} finally {
+		if (fd !== null) closeSync(fd);
 	}
 }
+
+const BUFFER = Buffer.allocUnsafe(64 * 1024);

@@ -34,7 +34,7 @@ import {isAlive} from '../../../src/exec/real/proc.ts';
 import {RealProcessHost} from '../../../src/exec/real/process-host.ts';
 import type {HostSite} from '../process-host-contract.ts';
 
-const UNTIL_MS_MAX = 20_000;
+const UNTIL_MS_MAX = 60_000;
 const POLL_MS = 5;
 
 export interface RealSite extends HostSite {
