@@ -7,6 +7,7 @@
  */
 
 import assert from 'node:assert/strict';
+import {describeWaitStatus} from '../formats/signal.ts';
 import type {LaunchSpec, PartReport, TaskEnd, TaskStart} from '../ports/process-host.ts';
 import {
 	encodeEvent,
@@ -52,6 +53,7 @@ export class PartLedger {
 	readonly #spec: LaunchSpec;
 	readonly #reports: PartReport[];
 	#order: EndingOrder | null;
+	#hasWarned: boolean;
 	#lines = '';
 	#takenReports: number;
 
@@ -62,6 +64,7 @@ export class PartLedger {
 		this.#reports = reportsOf(spec, events);
 		this.#takenReports = this.#reports.length;
 		this.#order = ordersOf(events).at(-1) ?? null;
+		this.#hasWarned = events.some(({name}) => name === 'shell.signal');
 		for (const event of events) {
 			const lostTask = event.name === 'exception' ? event.context?.lostTask : undefined;
 			const entry = this.tasks.find(({task}) => task === lostTask);
@@ -85,6 +88,17 @@ export class PartLedger {
 
 	get isExited(): boolean {
 		return this.#reports.at(-1)?.kind === 'exited';
+	}
+
+	/** Whether the signal before the time limit was sent, or is about to be. */
+	get hasWarned(): boolean {
+		return this.#hasWarned;
+	}
+
+	/** Whether a task has ended and another one has not. */
+	get hasStragglers(): boolean {
+		const isOver = ({phase}: TaskEntry) => phase === 'ended' || phase === 'void';
+		return this.tasks.some(({phase}) => phase === 'ended') && !this.tasks.every(isOver);
 	}
 
 	get hasTimedOut(): boolean {
@@ -142,6 +156,17 @@ export class PartLedger {
 			...(entry.process === null ? {} : {pid: entry.process.pid}),
 			...(end.error === undefined ? {} : {error: end.error}),
 		});
+		const hasFailed = end.waitStatus !== null && end.waitStatus !== 0;
+		if (this.#spec.exitsOnError === true && hasFailed && this.#order === null && !this.#isFailed) {
+			const how = describeWaitStatus(end.waitStatus);
+			const text = how.kind === 'exited' ? `exited with code ${how.code}` : `was ended by ${how.name}`;
+			this.noteFailure(`task ${end.task} ${text} (exit-on-error)`, end.endMs);
+		}
+	}
+
+	/** Whether it was said that the job must end. */
+	get #isFailed(): boolean {
+		return this.#reports.some(report => report.kind === 'exception' && report.severity === 0);
 	}
 
 	/** The shim of a task is dead and recorded no end. Reported once for each task. */
@@ -159,6 +184,11 @@ export class PartLedger {
 		if (this.hasTimedOut || this.isExited) return;
 		const note = 'resource allocation expired';
 		this.#report({kind: 'exception', type: 'timeout', severity: 0, note, atMs: nowMs});
+	}
+
+	noteWarning(signum: number, nowMs: number): void {
+		this.#hasWarned = true;
+		this.#note('shell.signal', nowMs, {signum});
 	}
 
 	/** The root was out of reach for longer than the lease. Reported once. */

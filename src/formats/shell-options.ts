@@ -1,5 +1,6 @@
 /** The shell options of a jobspec (`attributes.system.shell.options`, RFC 24, `-o`) that Coppice knows; others do nothing. */
 import {SystemError} from './errno.ts';
+import {parseFsd} from './fsd.ts';
 import type {Jobspec} from './jobspec.ts';
 import {quote} from './quote.ts';
 import {isObject} from './shape.ts';
@@ -26,6 +27,10 @@ export interface ShellOptions extends OutputOptions {
 	readonly rlimits?: Readonly<Record<string, number>>;
 	/** `pmi`: `off`, or `simple` (RFC 13), which jobs of several tasks have anyway. */
 	readonly pmi?: 'off' | 'simple';
+	/** `exit-timeout`: how long tasks may go on after the first has ended; Infinity: for ever; absent: the default. */
+	readonly exitTimeoutMs?: number;
+	/** `exit-on-error`: the first task that fails ends the job. */
+	readonly exitsOnError: boolean;
 	/** `taskmap`. */
 	readonly taskmap?: TaskPlacement;
 	/** `signal`: sent so long before the time limit. */
@@ -39,10 +44,12 @@ export function shellOptionsOf({attributes}: Jobspec): ShellOptions {
 	const {limit, mode} = output;
 	if (mode !== undefined && mode !== 'append' && mode !== 'truncate')
 		throw new SystemError('EINVAL', `shell option output.mode: ${text(mode)} is neither truncate nor append`);
-	const {rlimit, taskmap, signal, pmi} = options;
+	const {rlimit, taskmap, signal, pmi, 'exit-timeout': exitTimeout} = options;
 	return {
 		output: {stdout: streamOf(output['stdout']), stderr: streamOf(output['stderr'])},
 		appends: mode === 'append',
+		exitsOnError: options['exit-on-error'] === 1 || options['exit-on-error'] === true,
+		...(exitTimeout === undefined ? {} : {exitTimeoutMs: parseExitTimeout(exitTimeout)}),
 		...(limit === undefined ? {} : {outputBytesMax: parseLimit(limit)}),
 		...(isObject(rlimit) ? {rlimits: rlimit as Record<string, number>} : {}),
 		...(pmi === undefined ? {} : {pmi: parsePmi(pmi)}),
@@ -91,6 +98,11 @@ function parsePmi(value: unknown): 'off' | 'simple' {
 	if (names.every(name => name === 'off' || name === 'none')) return 'off';
 	if (names.every(name => name === 'simple' || name === 'pmi1')) return 'simple';
 	throw new SystemError('EINVAL', `shell option pmi: ${text(value)} is neither off nor simple`);
+}
+
+function parseExitTimeout(value: unknown): number {
+	if (value === 'none') return Infinity;
+	return parseFsd(String(value)) * 1000;
 }
 
 function streamOf(value: unknown): StreamOptions {

@@ -25,6 +25,12 @@ export interface LaunchSpec extends PartKey {
 	readonly tasks: readonly number[];
 	/** Time limit in milliseconds from the start of the first task; 0: none. */
 	readonly durationMs: number;
+	/** A signal to all tasks so long before the time limit, once; absent, or not shorter than the limit: none. */
+	readonly warning?: {readonly signum: number; readonly beforeMs: number};
+	/** Tasks that go on for longer after the first of them has ended are ended, with an `exec` exception; absent: they may. */
+	readonly exitTimeoutMs?: number;
+	/** The first task that fails ends the part, with an `exec` exception. */
+	readonly exitsOnError?: true;
 	/** From SIGTERM (or SIGALRM at the time limit) to SIGKILL. */
 	readonly killTimeoutMs: number;
 	/**

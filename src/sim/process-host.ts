@@ -7,6 +7,7 @@
 import type {Clock, Timer} from '../ports/clock.ts';
 import {
 	partName,
+	type Exchange,
 	type HostAttributes,
 	type InputAnswer,
 	type InputWrite,
@@ -20,7 +21,7 @@ import {
 } from '../ports/process-host.ts';
 import {SystemError} from '../formats/errno.ts';
 import {encodeEvent, eventOf} from '../exec/journal.ts';
-import {SimPart} from './sim-part.ts';
+import {SimPart, type PartSite} from './sim-part.ts';
 import type {TaskScript} from './task-script.ts';
 
 export interface SimNodeOptions {
@@ -40,6 +41,7 @@ export class SimNode {
 	readonly parts = new Map<string, SimPart>();
 	/** Every task start on this node as `id.attempt/task`, in order: the ledger to check started-once with. */
 	readonly starts: string[] = [];
+	readonly passages: PartSite['passages'] = [];
 	readonly latencyMs: number;
 	readonly #script: SimNodeOptions['script'];
 	readonly #shellRestartMs: number;
@@ -189,6 +191,15 @@ export class SimNode {
 		} else part.terminate(signum);
 	}
 
+	exchange(exchange: Exchange): void {
+		this.#host?.takeExchange(exchange);
+	}
+
+	/** What waits at barriers is said again, as by a job shell to a broker that has come. */
+	repeatExchanges(): void {
+		for (const part of this.parts.values()) part.repeatExchange();
+	}
+
 	/** Hands a report to the broker that is there, in a later turn. */
 	deliver(report: PartReport): void {
 		this.#host?.take(report);
@@ -212,6 +223,7 @@ export class SimNode {
 export class SimProcessHost implements ProcessHost {
 	onReport: (report: PartReport) => void = () => undefined;
 	onReset: () => void = () => undefined;
+	onExchange: (exchange: Exchange) => void = () => undefined;
 	readonly #node: SimNode;
 	#isCut = false;
 	#restarting = false;
@@ -228,7 +240,9 @@ export class SimProcessHost implements ProcessHost {
 			});
 			const answer = () => {
 				timer.cancel();
-				if (!this.#isCut) resolve(node.inventory());
+				if (this.#isCut) return;
+				resolve(node.inventory());
+				node.repeatExchanges();
 			};
 			node.clock.setTimer(node.latencyMs, () => {
 				if (this.#isCut) return timer.cancel();
@@ -334,6 +348,21 @@ export class SimProcessHost implements ProcessHost {
 			this.#restarting = false;
 			if (this.#isCut || !this.#node.startShell()) return;
 			this.onReset();
+			this.#node.repeatExchanges();
+		});
+	}
+
+	exchanged(exchange: Exchange): void {
+		this.#order(() => this.#node.parts.get(partName(exchange))?.exchanged(exchange));
+	}
+
+	readExchange(key: PartKey, barrier: number): Exchange | null {
+		return this.#node.parts.get(partName(key))?.exchangeEntry(barrier) ?? null;
+	}
+
+	takeExchange(exchange: Exchange): void {
+		this.#node.clock.defer(() => {
+			if (!this.#isCut) this.onExchange(exchange);
 		});
 	}
 

@@ -4,15 +4,17 @@
  */
 
 import type {Clock, Timer} from '../ports/clock.ts';
-import type {
-	InputAnswer,
-	InputWrite,
-	InventoryEntry,
-	LaunchSpec,
-	OutputChunk,
-	OutputStream,
-	PartReport,
-	TaskEnd,
+import {
+	partName,
+	type Exchange,
+	type InputAnswer,
+	type InputWrite,
+	type InventoryEntry,
+	type LaunchSpec,
+	type OutputChunk,
+	type OutputStream,
+	type PartReport,
+	type TaskEnd,
 } from '../ports/process-host.ts';
 import {SystemError} from '../formats/errno.ts';
 import {inputTasks} from '../exec/input-ring.ts';
@@ -28,6 +30,10 @@ export interface PartSite {
 	takePid(): number;
 	whenUp(action: () => void): void;
 	deliver(report: PartReport): void;
+	/** Every passage of a part through a PMI barrier, with what was put before it. */
+	readonly passages: {readonly part: string; readonly barrier: number; readonly puts: Exchange['puts']}[];
+	/** All tasks of a part wait at a barrier for those of other parts. */
+	exchange(exchange: Exchange): void;
 }
 
 interface SimTask {
@@ -38,6 +44,8 @@ interface SimTask {
 	startMonotonicMs: number;
 	state: 'new' | 'alive' | 'ended';
 	hasShim: boolean;
+	/** PMI barriers that it has entered. */
+	entered: number;
 	/** When it ended, by the monotonic clock: what would have been written later never was. */
 	endMonotonicMs: number;
 	end: TaskEnd | null;
@@ -61,6 +69,8 @@ const SIGKILL = 9;
 export class SimPart {
 	readonly spec: LaunchSpec;
 	readonly reports: PartReport[] = [];
+	/** PMI barriers that it has passed. */
+	#passed = 0;
 	readonly #site: PartSite;
 	readonly #bootId: string;
 	readonly #tasks: SimTask[];
@@ -87,6 +97,7 @@ export class SimPart {
 			startMonotonicMs: 0,
 			state: 'new',
 			hasShim: true,
+			entered: 0,
 			endMonotonicMs: Infinity,
 			end: null,
 			timer: null,
@@ -254,7 +265,8 @@ export class SimPart {
 		for (const task of this.#tasks) {
 			const {durationMs, waitStatus, echoesInput} = task.script;
 			if (echoesInput === true && fed.includes(task.task)) continue; // The end of its input is its own.
-			if (durationMs !== Infinity) task.timer = clock.setTimer(durationMs, () => this.#end(task, waitStatus));
+			if (durationMs !== Infinity)
+				task.timer = clock.setTimer(durationMs, () => this.#elapse(task, waitStatus));
 		}
 		if (this.spec.durationMs > 0)
 			this.#limitTimer = clock.setTimer(this.spec.durationMs, () => this.#site.whenUp(() => this.#expire()));
@@ -288,6 +300,37 @@ export class SimPart {
 		if (signum !== SIGKILL && task.script.ignores?.includes(signum) === true) return;
 		const trapped = signum === SIGKILL ? undefined : task.script.traps?.get(signum);
 		this.#end(task, trapped ?? signum);
+	}
+
+	/** What this part's tasks put before a barrier, once all of them have entered it; else null. */
+	exchangeEntry(barrier: number): Exchange | null {
+		if (this.#tasks.some(({entered}) => entered < barrier)) return null;
+		const {id, attempt} = this.spec;
+		const puts = Object.fromEntries(this.#tasks.map(({task}) => [`${barrier}.${task}`, String(task)]));
+		return {id, attempt, barrier, puts};
+	}
+
+	repeatExchange(): void {
+		const pending = this.exchangeEntry(this.#passed + 1);
+		if (pending !== null && this.aliveTasks > 0) this.#site.whenUp(() => this.#site.exchange(pending));
+	}
+
+	exchanged({barrier, puts}: Exchange): void {
+		if (barrier !== this.#passed + 1 || this.exchangeEntry(barrier) === null) return;
+		this.#passed = barrier;
+		this.#site.passages.push({part: partName(this.spec), barrier, puts});
+		for (const task of this.#tasks) {
+			if (barrier < (task.script.barriers ?? 0)) task.entered = barrier + 1;
+			else this.#end(task, task.script.waitStatus);
+		}
+		this.repeatExchange();
+	}
+
+	/** Its time is over: it enters its first barrier, or ends. */
+	#elapse(task: SimTask, waitStatus: number): void {
+		if ((task.script.barriers ?? 0) === 0) return this.#end(task, waitStatus);
+		task.entered = 1;
+		this.repeatExchange();
 	}
 
 	#end(task: SimTask, waitStatus: number): void {

@@ -23,6 +23,8 @@ export interface TaskScript {
 	readonly traps?: ReadonlyMap<number, number>;
 	/** It copies its stdin to stdout and ends with that, if its part has a stdin; otherwise it ends at once. */
 	readonly echoesInput?: boolean;
+	/** After its time it enters so many PMI barriers, one after the other, and ends when it has passed them. */
+	readonly barriers?: number;
 	/** Why the task could not be started. */
 	readonly error?: string;
 }
@@ -30,7 +32,7 @@ export interface TaskScript {
 const SIGNUMS: Readonly<Record<string, number>> = {HUP: 1, INT: 2, KILL: 9, USR1: 10, ALRM: 14, TERM: 15};
 
 /**
- * Reads `sleep N`, `cat`, `true`, `false`, `exit N`, `echo TEXT [>&2]`, `trap '' SIG`, `trap 'exit N' SIG` and
+ * Reads `sleep N`, `cat`, `barrier N` (PMI), `true`, `false`, `exit N`, `echo TEXT [>&2]`, `trap '' SIG`, `trap 'exit N' SIG` and
  * `kill -SIG $$`, alone or as `sh -c 'A; B'`. Any other command is not found (127).
  */
 export function scriptOf(argv: readonly string[]): TaskScript {
@@ -41,6 +43,7 @@ export function scriptOf(argv: readonly string[]): TaskScript {
 	const traps = new Map<number, number>();
 	let durationMs = 0;
 	let echoesInput = false;
+	let barriers = 0;
 	const ended = (waitStatus: number) => ({
 		durationMs,
 		waitStatus,
@@ -48,6 +51,7 @@ export function scriptOf(argv: readonly string[]): TaskScript {
 		ignores,
 		traps,
 		...(echoesInput ? {echoesInput} : {}),
+		...(barriers > 0 ? {barriers} : {}),
 	});
 	let last = 0;
 	for (const command of commands) {
@@ -56,6 +60,7 @@ export function scriptOf(argv: readonly string[]): TaskScript {
 		last = 0;
 		if (name === 'sleep') durationMs += Number(words[1]) * 1000;
 		else if (name === 'cat') echoesInput = true;
+		else if (name === 'barrier') barriers += Number(words[1] ?? 1);
 		else if (name === 'false') last = 1 << 8;
 		else if (name === 'exit') return ended(Number(words[1] ?? 0) << 8);
 		else if (name === 'kill') return ended(signumOf(words[1] ?? ''));

@@ -54,6 +54,8 @@ export const exec: CommandModule = {
 			nnodes: ranks.length,
 			cwd: textOption(argv, 'dir') ?? context.world.cwd,
 			environment,
+			// Commands on nodes have nothing to do with each other.
+			shellOptions: {'exit-timeout': 'none', pmi: 'off'},
 			systemAttributes: {'alloc-bypass': {R: R.encode()}},
 		});
 		const {random, userid} = context.world;

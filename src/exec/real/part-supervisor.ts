@@ -8,12 +8,13 @@
  */
 
 import {asSystemError} from '../../formats/errno.ts';
-import {deadlineIn, remainingMs, type Clock, type Deadline, type Timer} from '../../ports/clock.ts';
+import {deadlineIn, remainingMs, type Clock, type Timer} from '../../ports/clock.ts';
 import {partName, type InventoryEntry, type PartKey, type PartReport} from '../../ports/process-host.ts';
 import type {JournalEvent} from '../journal.ts';
 import type {StoredSpec} from '../launch-record.ts';
 import {PartLedger, type TaskEntry} from '../part-ledger.ts';
 import type {ProcessId, ShimEvent} from '../task-record.ts';
+import {PartTimers} from './part-timers.ts';
 import {appendJournal, readClaim, readExit, takeClaim} from './part-dir.ts';
 import type {PartProcesses} from './part-processes.ts';
 import {isAlive, sendSignal} from './proc.ts';
@@ -63,7 +64,7 @@ export class PartSupervisor {
 	isRefused = false;
 	#unwritten = '';
 	#watch: {close(): void} | null = null;
-	#limitTimer: Timer | null = null;
+	readonly #timers: PartTimers;
 	#killTimer: Timer | null = null;
 	#settleTimer: Timer | null = null;
 	#settleRetryMs = SETTLE_RETRY_MS;
@@ -77,6 +78,13 @@ export class PartSupervisor {
 		this.processes = processes;
 		if (isTorn) this.#unwritten = '\n';
 		this.ledger = new PartLedger(spec, events, nowMs(site.clock));
+		this.#timers = new PartTimers({
+			clock: site.clock,
+			spec,
+			onLimit: () => this.#guard(() => this.#expire()),
+			onWarning: () => this.#guard(() => this.#warn()),
+			onExitTimeout: () => this.#guard(() => this.#abandon()),
+		});
 	}
 
 	/** Launched in a boot that is over: nothing of it is alive, whatever carries its name. */
@@ -108,7 +116,7 @@ export class PartSupervisor {
 		if (this.isExited) return this.#flush();
 		for (const entry of this.ledger.tasks) this.#checkTask(entry);
 		if (this.isOfEarlierBoot) return this.#concludeEarlierBoot();
-		this.#armLimit();
+		this.#timers.arm(this.ledger);
 		this.#pursueOrder();
 		this.#flush();
 		this.#settle();
@@ -233,7 +241,7 @@ export class PartSupervisor {
 	}
 
 	close(): void {
-		this.#limitTimer?.cancel();
+		this.#timers.cancel();
 		this.#killTimer?.cancel();
 		this.#settleTimer?.cancel();
 		this.#watch?.close();
@@ -293,7 +301,7 @@ export class PartSupervisor {
 	}
 
 	#started(entry: TaskEntry): void {
-		this.#armLimit();
+		this.#timers.arm(this.ledger);
 		const order = this.ledger.order;
 		if (order === null) return;
 		// It got away from the order by a hair.
@@ -306,18 +314,21 @@ export class PartSupervisor {
 		this.fail(`task ${entry.task} could not be started: ${why}`);
 	}
 
-	#armLimit(): void {
-		const first = this.ledger.firstStart;
-		if (this.#limitTimer !== null || this.spec.durationMs === 0 || first === null) return;
-		if (this.ledger.hasTimedOut || this.ledger.order !== null) return;
-		const deadline: Deadline = {
-			bootId: this.spec.bootId,
-			monotonicMs: first.startMonotonicMs + this.spec.durationMs,
-			epochMs: first.startMs + this.spec.durationMs,
-		};
-		this.#limitTimer = this.#site.clock.setTimer(remainingMs(this.#site.clock, deadline), () => {
-			this.#guard(() => this.#expire());
-		});
+	/** The signal before the time limit: written down first, so that it is sent once. */
+	#warn(): void {
+		const {warning} = this.spec;
+		if (warning === undefined || this.isExited || this.ledger.order !== null || this.ledger.hasWarned) return;
+		this.ledger.noteWarning(warning.signum, nowMs(this.#site.clock));
+		this.#flush({notes: true});
+		this.signal(warning.signum);
+	}
+
+	/** The others go on long after the first task has ended. */
+	#abandon(): void {
+		for (const entry of this.ledger.tasks) this.#checkTask(entry);
+		if (!this.ledger.hasStragglers || this.#areTasksOver()) return this.check();
+		const seconds = (this.spec.exitTimeoutMs ?? 0) / 1000;
+		this.abort(`a task has ended, and others go on ${seconds} s later (exit-timeout)`);
 	}
 
 	#expire(): void {
@@ -346,7 +357,7 @@ export class PartSupervisor {
 	}
 
 	#applyOrder(signum: number): void {
-		this.#limitTimer?.cancel();
+		this.#timers.cancel();
 		this.#takeClaims();
 		if (signum !== SIGKILL) this.signal(signum);
 		this.#pursueOrder();
@@ -452,8 +463,8 @@ export class PartSupervisor {
 	}
 
 	/** Writes to the journal, then reports. Plain notes wait for the next report: they are for people. */
-	#flush(): void {
-		if (!this.ledger.hasNews && this.ledger.order === null && this.#unwritten === '') return;
+	#flush({notes = false} = {}): void {
+		if (!notes && !this.ledger.hasNews && this.ledger.order === null && this.#unwritten === '') return;
 		const {lines, reports} = this.ledger.takeNews();
 		if (lines !== '' || this.#unwritten !== '') this.#write(lines);
 		for (const report of reports) this.#site.report(report);

@@ -6,6 +6,7 @@ import {
 	outputPaths,
 	shellOptionsOf,
 	type OutputOptions,
+	type ShellOptions,
 	type StreamOptions,
 } from '../../formats/shell-options.ts';
 import {carriedFiles} from '../../formats/carried-files.ts';
@@ -29,6 +30,8 @@ export interface LaunchSettings {
 }
 
 const UMASK_DEFAULT = 0o022;
+/** As in Flux. */
+export const EXIT_TIMEOUT_MS_DEFAULT = 30_000;
 /** As in Flux, where one user owns the instance. */
 const OUTPUT_BYTES_DEFAULT = 1024 ** 3;
 
@@ -92,6 +95,7 @@ export function launchSpecOf(
 		...(options.rlimits === undefined ? {} : {rlimits: options.rlimits}),
 		...umaskOf(jobspec),
 		...(names.host === '' ? {} : {node: names.host}),
+		...endingOf(options, ntasks),
 		...pmiSettingsOf({jobspec, ntasks, taskmap}),
 		...(input === null
 			? {}
@@ -122,6 +126,16 @@ function filesOf({output, appends}: OutputOptions, ntasks: number): {files?: Out
 			...(stderr === undefined ? {} : {stderr}),
 			...(appends ? {appends} : {}),
 		},
+	};
+}
+
+/** What ends a job before its time limit, or is said before that. */
+function endingOf({signal, exitTimeoutMs, exitsOnError}: ShellOptions, ntasks: number): Partial<LaunchSpec> {
+	const timeoutMs = exitTimeoutMs ?? EXIT_TIMEOUT_MS_DEFAULT;
+	return {
+		...(signal === undefined ? {} : {warning: {signum: signal.signum, beforeMs: signal.timeLeftMs}}),
+		...(ntasks > 1 && Number.isFinite(timeoutMs) ? {exitTimeoutMs: timeoutMs} : {}),
+		...(exitsOnError ? {exitsOnError} : {}),
 	};
 }
 

@@ -14,6 +14,7 @@ import type {Membership} from '../membership.ts';
 import type {PeerAnswer, Peers} from '../peers.ts';
 import {DependencyWatch} from './dependency-watch.ts';
 import {releaseEarly} from './early-release.ts';
+import {watchExitTimeouts} from './exit-timeout.ts';
 import type {GhostHolder} from './ghost-holder.ts';
 import {PmiBarriers} from './pmi-barriers.ts';
 import {RankJoins, type RankJoinsOptions} from './rank-joins.ts';
@@ -73,6 +74,7 @@ export class JobManager {
 		new RankOrders(core, peers);
 		new PmiBarriers({core, peers});
 		releaseEarly(core);
+		watchExitTimeouts(core);
 	}
 
 	/**

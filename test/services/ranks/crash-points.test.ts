@@ -11,6 +11,8 @@ interface Play {
 	readonly name: string;
 	readonly argv: readonly string[];
 	readonly expected: readonly unknown[];
+	/** PMI barriers that its tasks meet at. */
+	readonly barriers?: number;
 	/** What happens to it while it runs. */
 	readonly meanwhile?: (world: RanksWorld, id: bigint) => void;
 }
@@ -20,6 +22,12 @@ const PLAYS: readonly Play[] = [
 		name: 'a job of three ranks',
 		argv: ['sh', '-c', 'sleep 0.2; exit 3'],
 		expected: ['FAILED', 'exited', 768],
+	},
+	{
+		name: 'a job of three ranks whose tasks meet at two barriers',
+		argv: ['sh', '-c', 'sleep 0.1; barrier 2; exit 3'],
+		expected: ['FAILED', 'exited', 768],
+		barriers: 2,
 	},
 	{
 		name: 'a job of three ranks that is cancelled',
@@ -33,7 +41,11 @@ const PLAYS: readonly Play[] = [
 
 const RANKS: Omit<RanksOptions, 'crashes'> = {size: 3};
 
-async function run({argv, meanwhile}: Play, crashes: readonly CrashPoint[], options: object = {}) {
+async function run(
+	{argv, barriers = 0, meanwhile}: Play,
+	crashes: readonly CrashPoint[],
+	options: object = {},
+) {
 	const world = new RanksWorld({...RANKS, ...options, crashes});
 	world.start();
 	const {clock} = world;
@@ -77,6 +89,10 @@ async function run({argv, meanwhile}: Play, crashes: readonly CrashPoint[], opti
 		for (const start of node.starts) starts.set(start, (starts.get(start) ?? 0) + 1);
 		for (const [start, count] of starts) if (count > 1) problems.push(`${start} started ${count} times`);
 		if (node.starts.length !== 1) problems.push(`rank ${rank} started ${node.starts.length} tasks`);
+		const passages = node.passages.map(({barrier, puts}) => `${barrier}: ${Object.keys(puts).sort().join()}`);
+		const wanted = Array.from({length: barriers}, (_, i) => `${i + 1}: ${i + 1}.0,${i + 1}.1,${i + 1}.2`);
+		if (passages.join('; ') !== wanted.join('; '))
+			problems.push(`rank ${rank} passed ${passages.join('; ')}`);
 		if (node.aliveTasks > 0) problems.push(`rank ${rank} has tasks alive`);
 		if (node.parts.size > 0) problems.push(`rank ${rank} has directories: ${[...node.parts.keys()].join()}`);
 		const parts = life?.core?.state.parts;

@@ -427,3 +427,37 @@ test('a job of 512 ranks costs the root messages in proportion to its fan-out', 
 	t.true(toRoot.length <= 16 * fanout, `${toRoot.length} batches came to the root`);
 	t.true(batches.filter(message => message.startsWith('0>')).length <= 16 * fanout);
 });
+
+/** The task of rank 0 ends at once, the others go on. */
+const UNEVEN = {
+	node: {
+		script: (_: unknown, task: number) => ({durationMs: task === 0 ? 100 : Infinity, waitStatus: 0}),
+	},
+};
+
+test('ranks whose tasks go on 30 s after those of another are ended with the reason, also by a new root', async t => {
+	const world = await worldOf(UNEVEN);
+	const id = submit(world, LONG);
+	await started(world, id);
+	await world.clock.pass(20_000);
+	world.kill(0);
+	await whole(world);
+	await world.clock.pass(20_000);
+	t.is(jobOf(world, id)?.value, 'run', 'a new root counts from its own start');
+	const {exception, waitStatus} = await ended(world, id);
+	t.is(exception?.type, 'exec');
+	t.regex(exception?.note ?? '', /^the tasks of a rank have ended, and others go on 30 s later/);
+	t.is(waitStatus, 15);
+	await nothingIsLeft(t, world);
+});
+
+test('without exit-timeout ranks go on as long as they like', async t => {
+	const world = await worldOf(UNEVEN);
+	const id = submit(world, LONG, {shell: {options: {'exit-timeout': 'none'}}});
+	await started(world, id);
+	await world.clock.pass(90_000);
+	t.is(jobOf(world, id)?.value, 'run');
+	world.root!.manager.raise(id, {type: 'cancel', severity: 0, note: '', userid: 1000});
+	await ended(world, id);
+	await nothingIsLeft(t, world);
+});
