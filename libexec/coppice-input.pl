@@ -34,11 +34,17 @@ my ($TIOCGPTN, $TIOCSPTLCK, $TIOCSWINSZ, $TIOCSCTTY) = $machine =~ /^ppc/
 	? (0x40045430, 0x80045431, 0x80087467, 0x540e)
 	: (0x80045430, 0x40045431, 0x5414, 0x540e);
 
-# Makes a file this process's stdin. A named pipe is waited for here, where a signal ends it.
-sub read_from {
+# A path with what only the task's own process knows.
+sub path_of_task {
 	my ($path, $local) = @_;
 	my %names = ('id' => $task, '.id' => $task, '.index' => $local);
 	$path =~ s/\{\{task(id|\.id|\.index)\}\}/$names{$1}/g;
+	return $path;
+}
+
+# Makes a file this process's stdin. A named pipe is waited for here, where a signal ends it.
+sub read_from {
+	my ($path) = @_;
 	sysopen(my $file, $path, O_RDONLY) or return;
 	return POSIX::dup2(fileno $file, 0) unless -d $file;
 	$! = EISDIR;

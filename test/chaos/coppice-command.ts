@@ -14,6 +14,10 @@ export interface CommandOptions {
 	readonly asUser?: (argv: readonly string[]) => string[];
 	/** From the start to the end. Default 60 s. */
 	readonly timeoutMs?: number;
+	/** `ignore`: /dev/null; `pipe`: `child.stdin` is for the test. Default `ignore`. */
+	readonly stdin?: 'ignore' | 'pipe';
+	/** Words before the command line, such as a program that gives it a terminal. */
+	readonly prefix?: readonly string[];
 }
 
 export interface Finished {
@@ -36,13 +40,13 @@ export class CoppiceCommand {
 
 	constructor(
 		argv: readonly string[],
-		{env, cwd, asUser, timeoutMs = COMMAND_TIMEOUT_MS}: CommandOptions = {},
+		{env, cwd, asUser, timeoutMs = COMMAND_TIMEOUT_MS, stdin = 'ignore', prefix = []}: CommandOptions = {},
 	) {
 		this.argv = argv;
-		const line = [process.execPath, COPPICE, ...argv];
+		const line = [...prefix, process.execPath, COPPICE, ...argv];
 		const [program, ...args] = asUser?.(line) ?? line;
 		this.child = spawn(program!, args, {
-			stdio: ['ignore', 'pipe', 'pipe'],
+			stdio: [stdin, 'pipe', 'pipe'],
 			env: {...process.env, COPPICE_F58_FORCE_ASCII: '1', ...env},
 			cwd: cwd ?? '/tmp',
 		});

@@ -6,7 +6,7 @@ import {LostContactError, type BrokerSession} from '../broker-session.ts';
 import type {CliContext, Source} from '../context.ts';
 import {InputSender, type InputRequest, type InputResponse} from './input-sender.ts';
 
-/** Ctrl-], as first or only byte of what a person types, ends this command and not the job. */
+/** Ctrl-] ends this command and not the job, once what was typed before it is taken. */
 export const DETACH_KEY = 0x1d;
 
 export interface ForwardInputOptions {
@@ -83,7 +83,11 @@ async function forwardTerminal({context, options, sender, undo}: TerminalForward
 	const {world} = context;
 	const {stdin} = world;
 	let last: Promise<unknown> = Promise.resolve();
-	const enqueue = (send: () => Promise<unknown>) => (last = last.then(send));
+	const enqueue = <T>(send: () => Promise<T>): Promise<T> => {
+		const sent = last.then(send);
+		last = sent;
+		return sent;
+	};
 	const tellSize = () => {
 		const size = stdin.size();
 		if (size !== null) enqueue(() => sender.send({data: NOTHING, size})).catch(() => undefined); // The next one finds out too.
@@ -92,8 +96,10 @@ async function forwardTerminal({context, options, sender, undo}: TerminalForward
 	undo.push(world.onSignal('SIGHUP', () => options.detach(EXIT_HANGUP)));
 	tellSize();
 	for await (const data of stdin.chunks()) {
-		if (data[0] === DETACH_KEY) return options.detach(0);
-		const outcome = await enqueue(() => sender.send({data}));
+		const key = data.indexOf(DETACH_KEY);
+		const typed = key === -1 ? data : data.subarray(0, key);
+		const outcome = typed.length === 0 ? 'taken' : await enqueue(() => sender.send({data: typed}));
+		if (key !== -1) return options.detach(0);
 		// A job that runs again has a terminal again, with nothing in it.
 		if (outcome === 'restarted') return endRestarted(sender, text => context.warn(text));
 		if (outcome === 'closed') return;

@@ -1,4 +1,5 @@
 /** Standard input: what kind it is, its bytes at the pace of whoever takes them, and the terminal it may be. */
+import {spawnSync} from 'node:child_process';
 import {fstatSync, readFileSync} from 'node:fs';
 import type {ReadStream} from 'node:tty';
 import {isatty} from 'node:tty';
@@ -8,6 +9,7 @@ import type {Source} from '../context.ts';
 /** makedev(1, 3): /dev/null. */
 const NULL_DEVICE = 259;
 const FOREGROUND_POLL_MS = 200;
+const STTY_TIMEOUT_MS = 2000;
 
 export class ProcessSource implements Source {
 	#kind: Source['kind'] | null = null;
@@ -52,6 +54,9 @@ export class ProcessSource implements Source {
 	makeRaw(): () => void {
 		const stream = process.stdin as ReadStream;
 		stream.setRawMode(true);
+		// Node leaves output as it was, and a line feed would take the cursor to the first column. What it restores at the end
+		// is all of it. Without stty(1) full-screen programs are a little off.
+		spawnSync('stty', ['-opost'], {stdio: ['inherit', 'ignore', 'ignore'], timeout: STTY_TIMEOUT_MS});
 		return () => {
 			if (!stream.destroyed) stream.setRawMode(false);
 		};
