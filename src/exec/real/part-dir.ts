@@ -1,5 +1,5 @@
 /**
- * The directory of a part on disk. Invariant: `part` exists with a whole spec or not at all; claims are created exclusively and never deleted before the part's cgroup is gone.
+ * The directory of a part on disk. Invariant: `part` exists with a whole spec or not at all; claims are created (or renamed) exclusively and never deleted before the part's cgroup is gone.
  */
 
 import {
@@ -24,6 +24,7 @@ import {decodeEvents, type JournalEvent} from '../journal.ts';
 import {decodePart, encodePart, journalIn, type StoredSpec} from '../launch-record.ts';
 import {parseLeaseRecord, type LeaseRecord} from '../lease.ts';
 import {parsePartDir, rankDir, type RankSite} from '../part-paths.ts';
+import type {SpareDirs} from './spare-dirs.ts';
 import {parseClaim, parseExit, voidClaim, type Claim, type ExitRecord} from '../task-record.ts';
 
 const HIGHEST_NAME = 'highest-job-id';
@@ -33,11 +34,14 @@ const LEASE_NAME = 'lease';
  * Lays out the directory of a new part. One without `part` is a start that was cut off, and is completed.
  * @throws {SystemError} with the errno of the file system; then there is no `part`.
  */
-export function createPartDir(dir: string, spec: StoredSpec): void {
+export function createPartDir(dir: string, spec: StoredSpec, spares?: SpareDirs): void {
 	try {
+		const text = encodePart(spec);
+		const isSimple = spec.cgroup !== '' && spec.tasks.length === 1 && spec.carried === undefined;
+		if (isSimple && spares?.take(dir, spec.tasks[0]!, text) === true) return;
 		makeDir(dir);
 		if (spec.carried !== undefined) writeCarried(carriedDir(dir), spec.carried);
-		writeFileSync(`${dir}/part.tmp`, encodePart(spec), {mode: 0o600});
+		writeFileSync(`${dir}/part.tmp`, text, {mode: 0o600});
 		renameSync(`${dir}/part.tmp`, partPath(dir));
 	} catch (error) {
 		throw asSystemError(error, 'EIO', `lay out ${dir}`);
@@ -100,7 +104,7 @@ export function readClaimAndExit(
 export function takeClaim(dir: string, task: number): boolean {
 	const path = `${dir}/claim.${task}`;
 	try {
-		const fd = openSync(path, 'wx', 0o600);
+		const fd = renamed(`${dir}/unclaimed.${task}`, path) ? openSync(path, 'r+') : openSync(path, 'wx', 0o600);
 		try {
 			writeSync(fd, voidClaim(process.pid));
 		} finally {
@@ -110,6 +114,17 @@ export function takeClaim(dir: string, task: number): boolean {
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
 		throw asSystemError(error, 'EIO', `take ${path}`);
+	}
+}
+
+/** A directory that was used before has a file for the claim: to rename it is as exclusive as to create one. */
+function renamed(from: string, to: string): boolean {
+	try {
+		renameSync(from, to);
+		return true;
+	} catch (error) {
+		if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
+		throw error;
 	}
 }
 

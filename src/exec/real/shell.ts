@@ -29,6 +29,7 @@ import type {PartProcesses} from './part-processes.ts';
 import {PartSupervisor, type FoundPart} from './part-supervisor.ts';
 import {PmiServer} from './pmi-server.ts';
 import {ShellServer} from './shell-server.ts';
+import {SpareDirs} from './spare-dirs.ts';
 import {Tracking} from './tracking.ts';
 
 export interface JobShellOptions {
@@ -78,6 +79,7 @@ export class JobShell {
 	#launcherEnd = 'it does not answer';
 	readonly #lease: Lease;
 	readonly #tracking: Tracking;
+	readonly #spares: SpareDirs;
 	#events: EventPipe | undefined;
 	#highestJobId = 0n;
 	/** As the file has it: above the id of every directory that was deleted. */
@@ -92,6 +94,7 @@ export class JobShell {
 		this.#options = options;
 		const {site, log} = options;
 		this.#tracking = new Tracking(options);
+		this.#spares = new SpareDirs(rankDir(site));
 		this.#server = new ShellServer({
 			path: socketPath(site),
 			instance: site.instance,
@@ -125,6 +128,7 @@ export class JobShell {
 	async start(): Promise<void> {
 		this.#writtenHighestJobId = readHighestJobId(this.#options.site);
 		this.#highestJobId = this.#writtenHighestJobId;
+		this.#spares.clear();
 		this.#openEvents();
 		for (const key of listParts(this.#options.site)) this.#guard(key, () => this.#adopt(key));
 		this.#guard({id: 0n, attempt: 0}, () => this.#sweepStrays());
@@ -233,7 +237,7 @@ export class JobShell {
 			const fault = faultOf(spec);
 			if (fault !== undefined) throw new SystemError('EINVAL', fault);
 			processes.prepare();
-			createPartDir(dir, stored);
+			createPartDir(dir, stored, this.#spares);
 			this.#pmi.add(stored, dir);
 		} catch (error) {
 			if (cgroup !== '') processes.remove();
@@ -308,7 +312,7 @@ export class JobShell {
 			writeHighestJobId(site, this.#highestJobId);
 			this.#writtenHighestJobId = this.#highestJobId;
 		}
-		removePartDir(part.dir);
+		if (part.spec.cgroup === '' || !this.#spares.give(part.dir)) removePartDir(part.dir);
 	}
 
 	#feed(part: PartSupervisor): void {
@@ -435,6 +439,7 @@ export class JobShell {
 	}
 
 	#finish(): void {
+		this.#spares.clear();
 		this.#launcher?.close();
 		this.#launcher = null;
 		this.#events?.close();
