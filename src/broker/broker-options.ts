@@ -45,6 +45,9 @@ export interface BrokerOptions {
 	readonly retentionFacts: number;
 	/** The configuration as clients may see it. */
 	readonly config: object;
+	/** For `config.reload`: reads it again, and ends the broker so that it is started again. Absent: not possible. */
+	readonly rereadConfig?: (() => Promise<object>) | undefined;
+	readonly restart?: ((reason: string) => void) | undefined;
 	/** More attributes: paths, the daemon's pid. */
 	readonly attributes: Readonly<Record<string, string | number | null | (() => string | number | null)>>;
 	/** Where panics are kept; absent: nowhere. */

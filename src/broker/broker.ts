@@ -404,6 +404,8 @@ export class Broker {
 			attributes: brokerAttributes(this.#options, {runtime: core, log: this.log, registry}),
 			ring: this.#ring,
 			config: this.#options.config,
+			rereadConfig: this.#options.rereadConfig,
+			restart: this.#options.restart,
 			isJoined: () => this.#overlay.isJoined,
 		});
 	}

@@ -13,6 +13,10 @@ export interface StartBrokerOptions {
 	readonly daemon: DaemonContact;
 	/** Called, and waited for, when the log is there, before clients can connect. */
 	readonly beforeServing: () => Promise<void>;
+	/** Reads the configuration again, from where `config` came. */
+	readonly rereadConfig?: () => Promise<BrokerConfig>;
+	/** Ends the process as SIGTERM does, so that it is started again. */
+	readonly restart?: (reason: string) => void;
 	/** A line of the broker's log. */
 	readonly write: (line: string) => void;
 }

@@ -32,6 +32,11 @@ const queue = (name: string, describe: string, load: CommandEntry['load']) => ({
 	describe,
 	load,
 });
+const config = (name: string, describe: string, load: CommandEntry['load']) => ({
+	name: `config ${name}`,
+	describe,
+	load,
+});
 const own = (name: string, describe: string, load: CommandEntry['load']) => ({name, describe, load});
 
 export const COMMANDS: readonly CommandEntry[] = [
@@ -63,6 +68,9 @@ export const COMMANDS: readonly CommandEntry[] = [
 		async () => (await import('./commands/startlog.ts')).startlog,
 	),
 	own('health', 'what is stuck, and where', async () => (await import('./commands/health.ts')).health),
+	config('get', "print a broker's configuration", async () => (await import('./commands/config/get.ts')).get),
+	config('check', 'check a configuration', async () => (await import('./commands/config/check.ts')).check),
+	config('reload', 'read it again', async () => (await import('./commands/config/reload.ts')).reload),
 	overlay(
 		'status',
 		'the tree, and how each rank is',
@@ -124,6 +132,12 @@ export const COMMANDS: readonly CommandEntry[] = [
 	),
 	job('info', "print a job's documents", async () => (await import('./commands/job/info.ts')).info),
 	job('kill', 'send a signal', async () => (await import('./commands/job/kill.ts')).kill),
+	job('killall', 'send a signal to all', async () => (await import('./commands/job/killall.ts')).killall),
+	job(
+		'raiseall',
+		'raise an exception on many',
+		async () => (await import('./commands/job/raiseall.ts')).raiseall,
+	),
 	job('raise', 'raise an exception', async () => (await import('./commands/job/raise.ts')).raise),
 	job('urgency', "change a job's urgency", async () => (await import('./commands/job/urgency.ts')).urgency),
 	job('id', 'convert job ids', async () => (await import('./commands/job/id.ts')).id),

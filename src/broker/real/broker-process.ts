@@ -57,6 +57,8 @@ export async function runBrokerProcess(options: BrokerProcessOptions): Promise<n
 	return status;
 }
 
+/** From the answer to a request that asks for a restart to that restart. */
+const RESTART_MS = 50;
 /** A panic may flush for so long. */
 const PANIC_MS = 200;
 /** A clean end by a signal may take so long; then the log is left as a crash leaves it. */
@@ -110,6 +112,11 @@ class BrokerLife {
 			daemon,
 			// Before anything can be promised: a log that then goes missing was lost, and is not made again.
 			beforeServing: async () => (create ? markLogMade(info, rank) : undefined),
+			rereadConfig: () => readConfig(confs),
+			restart: reason => {
+				writeLine(`${reason}: beginning anew`);
+				setTimeout(() => process.kill(process.pid, 'SIGTERM'), RESTART_MS); // The answer leaves before that.
+			},
 			write: writeLine,
 		});
 		this.#running = running;

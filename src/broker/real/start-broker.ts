@@ -65,6 +65,8 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 		snapshotFacts: config.log.snapshotFacts,
 		retentionFacts: config.log.retentionFacts,
 		config,
+		rereadConfig: options.rereadConfig,
+		restart: options.restart,
 		attributes: {
 			...attributes,
 			rundir: info.rundir,

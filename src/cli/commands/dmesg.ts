@@ -1,6 +1,7 @@
 /** `coppice dmesg`: the lines that a broker keeps of its log. */
 import {parseLogLine, SEVERITY_NAMES, type LogRecord} from '../../formats/rfc5424.ts';
 import {SystemError} from '../../formats/errno.ts';
+import {UsageError} from '../command-error.ts';
 import type {CommandModule} from '../command.ts';
 import type {CliContext} from '../context.ts';
 import {strftime} from '../format/strftime.ts';
@@ -17,18 +18,31 @@ export const dmesg: CommandModule = {
 			.option('follow', {alias: 'f', type: 'boolean', describe: 'go on with lines as they come'})
 			.option('new', {alias: 'n', type: 'boolean', describe: 'only new lines, with --follow'})
 			.option('human', {alias: 'H', type: 'boolean', describe: 'times to the line before'})
+			.option('read-clear', {alias: 'c', type: 'boolean', describe: 'forget the lines when they are printed'})
+			.option('clear', {alias: 'C', type: 'boolean', describe: 'forget the lines, print nothing'})
 			.option('json', {type: 'boolean', describe: 'a line of JSON each'})
 			.option('rank', RANK_OPTION),
 	handler: async (argv, context) => {
 		operands(argv, []);
+		const [isCleared, isFollowed] = [flagOption(argv, 'clear'), flagOption(argv, 'follow')];
+		const isReadCleared = flagOption(argv, 'read-clear');
+		if ((isCleared || isReadCleared) && isFollowed)
+			throw new UsageError('--follow goes neither with --clear nor with --read-clear');
+		const session = context.session();
+		const clear = () => session.call('log.clear', {}, {...rankOption(argv), idempotent: true});
+		if (isCleared) {
+			await clear();
+			return;
+		}
 		const request = {follow: flagOption(argv, 'follow'), nobacklog: flagOption(argv, 'new')};
 		const print = flagOption(argv, 'json')
 			? jsonPrinter(context)
 			: linePrinter(context, {isHuman: flagOption(argv, 'human')});
-		for await (const line of context.session().stream('log.dmesg', request, rankOption(argv))) {
+		for await (const line of session.stream('log.dmesg', request, rankOption(argv))) {
 			if (typeof line !== 'string') throw new SystemError('EPROTO', 'log.dmesg: a line is not a string');
 			await print(parseLogLine(line));
 		}
+		if (isReadCleared) await clear();
 	},
 };
 

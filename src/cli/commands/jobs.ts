@@ -1,4 +1,6 @@
 /** `coppice jobs`: a table of jobs, or their JSON. */
+import {Hostlist} from '../../formats/hostlist.ts';
+import {Idset} from '../../formats/idset.ts';
 import {SystemError} from '../../formats/errno.ts';
 import type {BrokerSession} from '../broker-session.ts';
 import type {CommandModule, ParsedArguments} from '../command.ts';
@@ -11,9 +13,12 @@ import {fetchJob, fetchJobs} from '../jobs/fetch-jobs.ts';
 import {JOB_FORMATS, jobFields} from '../jobs/job-fields.ts';
 import {filterConstraint, parseSince, type JobConstraint} from '../jobs/job-filter.ts';
 import {jobJson} from '../jobs/job-json.ts';
+import {watchJobs} from '../jobs/watch-jobs.ts';
 import type {JobRecord} from '../jobs/job-record.ts';
 import {flagOption, integerOption, textOption, textOptions} from '../option-value.ts';
 import {printJson} from '../print-json.ts';
+import {patienceOf, RECONNECT_OPTION} from '../reconnect-option.ts';
+import {targetFilter} from '../resources/targets.ts';
 
 const ENTRIES_MAX = 1000;
 const FILTER_DEFAULT = 'pending,running';
@@ -36,6 +41,18 @@ export const jobs: CommandModule = {
 				describe: `states and results; default ${FILTER_DEFAULT}`,
 			})
 			.option('name', {type: 'string', describe: 'jobs of this name'})
+			.option('queue', {alias: 'q', type: 'string', array: true, describe: 'jobs of these queues'})
+			.option('include', {
+				alias: 'i',
+				type: 'string',
+				describe: 'jobs on these nodes: an idset of ranks or a hostlist',
+			})
+			.option('sort', {type: 'string', describe: 'fields to sort by, such as name,-t_run'})
+			.option('watch', {
+				alias: 'w',
+				type: 'boolean',
+				describe: 'go on with a line for each job that changes, until those of IDs have ended',
+			})
 			.option('count', {
 				alias: 'c',
 				type: 'string',
@@ -50,6 +67,7 @@ export const jobs: CommandModule = {
 				describe: 'a format, or the name of one',
 			})
 			.option('json', {type: 'boolean', describe: 'one document: {"jobs": […]}'})
+			.option('reconnect-timeout', RECONNECT_OPTION)
 			.option('stats', {type: 'boolean', describe: 'a line of counts first'})
 			.option('stats-only', {type: 'boolean', describe: 'only that line; exits 1 when no job is active'}),
 	handler: async (argv, context) => {
@@ -58,12 +76,47 @@ export const jobs: CommandModule = {
 			const active = await printStats(context, session);
 			if (flagOption(argv, 'stats-only')) return active > 0 ? 0 : 1;
 		}
+		if (flagOption(argv, 'watch')) {
+			await watch(argv, context);
+			return 0;
+		}
 		const {found, missing} = await findJobs(argv, context, session);
 		if (flagOption(argv, 'json')) await printJson(context, {jobs: found.map(jobJson)});
 		else await printTable(argv, context, found);
 		return missing;
 	},
 };
+
+/** Table lines, or with `--json` JSON lines. */
+async function watch(argv: ParsedArguments, context: CliContext): Promise<void> {
+	const session = context.session(patienceOf(argv));
+	const isFiltered = argv['since'] !== undefined || argv['filter'] !== undefined;
+	await watchJobs({
+		clock: context.clock,
+		find: async sinceS => {
+			// Jobs that end while we look are news as well.
+			const own = isFiltered ? argv : {...argv, since: String(sinceS)};
+			return (await findJobs(own, context, session)).found;
+		},
+		ends: argv._.length > 0,
+		print: async (rows, isFirst) => {
+			if (flagOption(argv, 'json')) for (const job of rows) await printJson(context, jobJson(job));
+			else await printTable({...argv, 'no-header': !isFirst || flagOption(argv, 'no-header')}, context, rows);
+		},
+	});
+}
+
+/** `--include`: jobs that have one of these nodes. */
+function jobFilter(targets: string | undefined): (job: JobRecord) => boolean {
+	if (targets === undefined) return () => true;
+	const isWanted = targetFilter(targets);
+	return ({values}) => {
+		const {ranks, nodelist} = values;
+		if (typeof ranks !== 'string' || typeof nodelist !== 'string') return false;
+		const {hosts} = Hostlist.parse(nodelist);
+		return [...Idset.parse(ranks)].some((rank, index) => isWanted({rank, host: hosts[index] ?? ''}));
+	};
+}
 
 async function printTable(
 	argv: ParsedArguments,
@@ -79,6 +132,7 @@ async function printTable(
 	const table = renderTable({
 		rows,
 		fields,
+		sort: textOption(argv, 'sort') ?? '',
 		format: textOption(argv, 'format')!,
 		namedFormats: JOB_FORMATS,
 		hasHeader: !flagOption(argv, 'no-header'),
@@ -97,13 +151,15 @@ async function findJobs(argv: ParsedArguments, context: CliContext, session: Bro
 	if (argv._.length > 0) return findNamed(argv._, context, session);
 	const count = integerOption(argv, 'count', {min: 0}) ?? ENTRIES_MAX;
 	const since = textOption(argv, 'since');
-	const found = await fetchJobs(session, {
+	const isWanted = jobFilter(textOption(argv, 'include'));
+	const fetched = await fetchJobs(session, {
 		// One more tells whether something was left out.
 		entriesMax: count === 0 ? 0 : count + 1,
 		constraint: constraintOf(argv, context),
 		...(since === undefined ? {} : {sinceS: parseSince(since, context.clock.epochMs() / 1000)}),
 	});
-	if (count === 0 || found.length <= count) return {found, missing: 0};
+	const found = fetched.filter(isWanted);
+	if (count === 0 || fetched.length <= count) return {found, missing: 0};
 	if (!flagOption(argv, 'json') && textOption(argv, 'count') === undefined) {
 		await context.warn(`only the first ${count} jobs are shown; see --count`);
 	}
@@ -142,6 +198,8 @@ function constraintOf(argv: ParsedArguments, context: CliContext): JobConstraint
 	const parts: JobConstraint[] = [filterConstraint(filter)];
 	if (userid !== null) parts.push({userid: [userid]});
 	if (name !== undefined) parts.push({name: [name]});
+	const queues = textOptions(argv, 'queue').flatMap(list => list.split(','));
+	if (queues.length > 0) parts.push({queue: queues});
 	return {and: parts};
 }
 

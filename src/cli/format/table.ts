@@ -15,14 +15,18 @@ export interface TableOptions<R> {
 	/** A format, or the name of one. */
 	readonly format: string;
 	readonly namedFormats: Readonly<Record<string, string>>;
+	/** Fields to sort by, with a comma between them, `-` before one for the other order; before those of the format. */
+	readonly sort?: string;
 	readonly hasHeader: boolean;
 	readonly utcOffsetMinutes: RenderOptions['utcOffsetMinutes'];
 }
 
 /** The table's lines, each with its newline. @throws {UsageError} a field that is not known, a bad format. */
 export function renderTable<R>(options: TableOptions<R>): string {
-	const {rows, fields, namedFormats, hasHeader, utcOffsetMinutes} = options;
-	const source = Object.hasOwn(namedFormats, options.format) ? namedFormats[options.format]! : options.format;
+	const {fields, namedFormats, hasHeader, utcOffsetMinutes} = options;
+	const named = Object.hasOwn(namedFormats, options.format) ? namedFormats[options.format]! : options.format;
+	const [, ownSort = '', source = named] = /^sort:(\S+)\s+(.*)$/s.exec(named) ?? [];
+	const rows = sorted(options.rows, options.sort || ownSort, fields);
 	const {columns, after} = parseTemplate(source);
 	const known = columns.map(column => ({column, field: fieldOf(column, fields)}));
 	const shown = known.filter(
@@ -50,6 +54,34 @@ export function renderTable<R>(options: TableOptions<R>): string {
 		}),
 	);
 	return header + body.join('');
+}
+
+/** Stable, numbers by their value, texts by their characters. */
+function sorted<R>(
+	rows: readonly R[],
+	sort: string,
+	fields: Readonly<Record<string, Field<R>>>,
+): readonly R[] {
+	if (sort === '') return rows;
+	const keys = sort.split(',').map(key => {
+		const name = key.replace(/^[-+]/, '');
+		const field = Object.hasOwn(fields, name) ? fields[name] : undefined;
+		if (field === undefined) throw new UsageError(`option --sort: unknown field '${name}'`);
+		return {field, sign: key.startsWith('-') ? -1 : 1};
+	});
+	return [...rows].sort((a, b) => {
+		for (const {field, sign} of keys) {
+			const order = compare(field.value(a), field.value(b));
+			if (order !== 0) return sign * order;
+		}
+		return 0;
+	});
+}
+
+function compare(a: unknown, b: unknown): number {
+	if (typeof a === 'number' && typeof b === 'number') return a - b;
+	const [left, right] = [String(a), String(b)];
+	return left < right ? -1 : left > right ? 1 : 0;
 }
 
 function fieldOf<R>(column: Column, fields: Readonly<Record<string, Field<R>>>): Field<R> {

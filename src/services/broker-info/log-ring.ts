@@ -25,6 +25,11 @@ export class LogRing {
 		return this.#lines;
 	}
 
+	/** Forgets the lines so far. */
+	clear(): void {
+		this.#lines.length = 0;
+	}
+
 	add(severity: Severity, message: string, appname = 'broker'): void {
 		const {rank, pid, epochMs, write} = this.#options;
 		const line = encodeLogLine({

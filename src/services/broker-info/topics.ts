@@ -1,4 +1,5 @@
 /** The topics that tell about the broker itself (docs/services.md). */
+import {SystemError} from '../../formats/errno.ts';
 import type {RpcRequest} from '../../net/rpc-request.ts';
 import type {ServiceRegistry} from '../../net/service-registry.ts';
 import type {Core} from '../core.ts';
@@ -12,6 +13,10 @@ export interface BrokerInfoTopics {
 	readonly attributes: Attributes;
 	readonly ring: LogRing;
 	readonly config: object;
+	/** Reads it again; absent: there is nothing to read it from. */
+	readonly rereadConfig?: (() => Promise<object>) | undefined;
+	/** Ends this broker so that it is started again, and leaves jobs alone. */
+	readonly restart?: ((reason: string) => void) | undefined;
 	/** It is part of the tree. */
 	readonly isJoined: () => boolean;
 }
@@ -33,14 +38,53 @@ export function registerBrokerInfo(options: BrokerInfoTopics): void {
 		}),
 	);
 	registry.register('config.get', request => request.respond(config));
+	registry.register('config.reload', request => reloadConfig(request, options));
 	registry.register('broker.startlog', request => request.respond({periods: periodsOf(core)}));
 	registry.register('log.dmesg', request => followLog(request, ring), {streaming: 'always'});
+	registry.register('log.clear', request => {
+		ring.clear();
+		request.respond();
+	});
 	for (const topic of registry.topics) {
 		const service = topic.slice(0, topic.lastIndexOf('.'));
 		if (registry.find(`${service}.ping`) === undefined) {
 			registry.register(`${service}.ping`, request => answerPing(core, request));
 		}
 	}
+}
+
+/** A broker takes its configuration at its start: it begins anew when something has changed. */
+async function reloadConfig(request: RpcRequest, options: BrokerInfoTopics): Promise<void> {
+	const {config, rereadConfig, restart} = options;
+	if (rereadConfig === undefined || restart === undefined)
+		throw new SystemError('ENOSYS', 'this broker was given no configuration that it could read again');
+	const changed = changedKeys(config, await rereadConfig());
+	const fixed = changed.find(key => FIXED_KEYS.test(key));
+	if (fixed !== undefined) {
+		throw new SystemError(
+			'EINVAL',
+			`${fixed} can't change while the instance runs; shut it down, and start it again`,
+		);
+	}
+	request.respond({changed});
+	if (changed.length > 0) restart(`config reload: ${changed.join(', ')}`);
+}
+
+/** What makes the tree. */
+const FIXED_KEYS = /^(bootstrap\.|tbon\.topo$)/;
+
+/** `section.key` of all that differs. */
+function changedKeys(before: object, after: object): string[] {
+	const flat = (config: object) =>
+		new Map(
+			Object.entries(config).flatMap(([section, keys]) =>
+				Object.entries(keys as object).map(
+					([key, value]) => [`${section}.${key}`, JSON.stringify(value)] as const,
+				),
+			),
+		);
+	const [old, now] = [flat(before), flat(after)];
+	return [...new Set([...old.keys(), ...now.keys()])].filter(key => old.get(key) !== now.get(key)).sort();
 }
 
 function answerPing(core: Core, request: RpcRequest): void {
@@ -79,7 +123,7 @@ function periodsOf(core: Core): readonly object[] {
 function followLog(request: RpcRequest, ring: LogRing): void {
 	const fields = new Fields(request);
 	if (!fields.flag('nobacklog')) {
-		for (const line of ring.lines) request.respondStream(line);
+		for (const line of [...ring.lines]) request.respondStream(line);
 	}
 	if (!fields.flag('follow')) {
 		request.end();

@@ -20,7 +20,8 @@ export const kill: CommandModule = {
 	},
 };
 
-function signalOption(text: string): number {
+/** @throws {UsageError} */
+export function signalOption(text: string): number {
 	try {
 		return parseSignal(text);
 	} catch (error) {
