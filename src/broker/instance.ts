@@ -115,6 +115,19 @@ export function defaultDirectories(
 	};
 }
 
+/**
+ * Where the socket of a user's default instance is found, or null: not for an ordinary user without $XDG_RUNTIME_DIR, since a
+ * fixed name in /tmp may be anybody's.
+ */
+export function defaultLink(
+	env: Readonly<Record<string, string | undefined>>,
+	userid: number,
+): string | null {
+	const xdgRuntime = env['XDG_RUNTIME_DIR'];
+	if (userid === 0) return '/run/coppice/local';
+	return xdgRuntime !== undefined && isAbsolute(xdgRuntime) ? join(xdgRuntime, 'coppice/local') : null;
+}
+
 /** The name of a rank's host: brokers that share one are told apart by their rank. */
 export function rankHostname(
 	{hostname, size}: Pick<InstanceInfo, 'hostname' | 'size'>,

@@ -2,6 +2,7 @@
  * From a command line to an exit status: reads the global options, loads the one command that is called, and reports
  * how it failed. Invariant: nothing of other commands is loaded, and every failure is one message on stderr.
  */
+import {defaultLink} from '../broker/instance.ts';
 import {asSystemError} from '../formats/errno.ts';
 import {EXIT_FAILURE, EXIT_LOST, EXIT_SUCCESS, EXIT_USAGE, type CommandModule} from './command.ts';
 import {CommandError, isDefect, unreachable, UsageError} from './command-error.ts';
@@ -12,7 +13,13 @@ import {normalizeArgv} from './normalize-argv.ts';
 import {parseArguments} from './parse-arguments.ts';
 import {suggestion} from './suggest.ts';
 
-export const DEFAULT_URI = 'local:///run/coppice/local';
+const ROOT_URI = 'local:///run/coppice/local';
+
+/** That of the user's default instance, else that of root's. */
+export function defaultUri({env, userid}: Pick<World, 'env' | 'userid'>): string {
+	const link = defaultLink(env, userid);
+	return link === null ? ROOT_URI : `local://${link}`;
+}
 
 /** Runs one command line (without `node` and the script) and resolves to its exit status; never rejects. */
 export async function runCli(argv: readonly string[], world: World): Promise<number> {
@@ -43,7 +50,7 @@ export async function runCli(argv: readonly string[], world: World): Promise<num
 			what = 'coppice';
 			throw new UsageError(`unknown command '${name}'${suggestionFor(name)}; see coppice --help`);
 		}
-		const uri = global.uri ?? (world.env['COPPICE_URI'] || DEFAULT_URI);
+		const uri = global.uri ?? (world.env['COPPICE_URI'] || defaultUri(world));
 		const uriSource = global.uri === undefined ? 'COPPICE_URI' : 'option --uri';
 		context = new CliContext(world, {commandName: name, uri, uriSource, isVerbose: global.isVerbose});
 		return await runCommand(await entry.load(), rest, context);
@@ -137,7 +144,7 @@ function overview(group?: string): string {
 	const usage = group === undefined ? '[GLOBAL OPTIONS] COMMAND' : `${group} COMMAND`;
 	const globals = [
 		'Global options:',
-		`  --uri URI      the instance; default: $COPPICE_URI, else ${DEFAULT_URI}`,
+		`  --uri URI      the instance; default: $COPPICE_URI, else local://$XDG_RUNTIME_DIR/coppice/local; root: ${ROOT_URI}`,
 		'  -v, --verbose  say what happens, on stderr',
 		'  -V, --version  print the version',
 		'  -h, --help     of every command: its options and an example',

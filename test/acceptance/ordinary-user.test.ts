@@ -2,7 +2,7 @@
  * Goal: an ordinary user loses no job either, in a cgroup subtree that was delegated to it as without any cgroup.
  * Method: an instance under a user id of its own; everything of it is killed, tasks that try to get away are canceled.
  */
-import {existsSync, readFileSync, statSync} from 'node:fs';
+import {existsSync, readFileSync, renameSync, statSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
 import {countStates, startedInstance, type Instance} from '../chaos/instance.ts';
@@ -83,6 +83,29 @@ for (const user of ['delegated', 'session'] as const) {
 		t.deepEqual(escaped.filter(isAlive), []);
 		await proveLog(t, instance);
 	});
+
+	test.serial(
+		`${user}: jobs of a lost state directory are named by a start, and --adopt finds them`,
+		async t => {
+			const instance = await startedInstance(t, {user});
+			const gate = instance.newGate();
+			const ids = await instance.submit(['--cc', '0-2'], 'gate', gate.path, '4');
+			const running = await instance.jobsUntil('they run', all => countStates(all)['RUN'] === 3);
+			const tasks = await instance.tasksStarted(running);
+			await instance.kill(Object.values(await instance.processes()));
+			renameSync(instance.statedir, `${instance.statedir}.aside`);
+			const refused = await instance.tryStart();
+			t.is(refused.status, 1);
+			for (const id of ids) t.true(refused.stderr.includes(id), `${id} is named in: ${refused.stderr}`);
+			for (const {pid} of tasks) t.regex(refused.stderr, new RegExp(`pids [^)]*\\b${pid}\\b`));
+			await instance.start('--adopt');
+			await instance.jobsUntil('they run again', all => countStates(all)['RUN'] === 3);
+			t.deepEqual(tasks.filter(isAlive), tasks);
+			await gate.open();
+			t.deepEqual(await instance.check(await instance.allInactive()), []);
+			await proveLog(t, instance);
+		},
+	);
 
 	test.serial(`${user}: a task that leaves a daemon behind ends, and the daemon with it`, async t => {
 		const instance = await startedInstance(t, {user});

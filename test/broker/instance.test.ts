@@ -7,6 +7,7 @@ import {SystemError, type ErrnoName} from '../../src/formats/errno.ts';
 import {
 	checkDirectories,
 	defaultDirectories,
+	defaultLink,
 	encodeRecord,
 	parseInstance,
 	parseRankRecord,
@@ -229,4 +230,11 @@ test('a record reads back as it was, and a damaged one is refused', t => {
 			message: /^\/s\/instance\.json: damaged/,
 		});
 	}
+});
+
+test('the default instance of a user is found below the runtime directory, and never in /tmp', t => {
+	t.is(defaultLink({XDG_RUNTIME_DIR: '/run/user/0'}, 0), '/run/coppice/local');
+	t.is(defaultLink({XDG_RUNTIME_DIR: '/run/user/7'}, 7), '/run/user/7/coppice/local');
+	t.is(defaultLink({XDG_RUNTIME_DIR: 'relative'}, 7), null);
+	t.is(defaultLink({}, 7), null);
 });

@@ -181,6 +181,7 @@ async function prepare(options: PrepareOptions, {names, statedir}: Resolved): Pr
 	const ranks = decideRanks({info: before, size: info.size, adopt, found});
 	const log = isKnown ? decision.log : 'new';
 	const first = site?.rank ?? 0;
+	if (options.userid !== 0 && dirname(info.rundir) === names.rundirs) await refuseForeign(names.rundirs);
 	await makeRundir(info, isKnown);
 	await makeAll(info, [{rank: first, log}, ...ranks]);
 	if (log === 'made') await markLogMade(info, first);
@@ -253,6 +254,17 @@ async function makeAll(
 		await makeDirectory(rankStatedir(info, rank));
 	};
 	await Promise.all(ranks.map(make));
+}
+
+/** Its name may be known to all, and its place open to all (/tmp): whoever made it could exchange what is in it. */
+async function refuseForeign(rundirs: string): Promise<void> {
+	const found = await stat(rundirs).catch(() => null);
+	if (found === null || found.uid === process.getuid?.()) return;
+	throw new SystemError(
+		'EPERM',
+		`${rundirs}, where run directories are made, belongs to another user (uid ${found.uid}); set XDG_RUNTIME_DIR, or ` +
+			'give --rundir',
+	);
 }
 
 async function makeRundir({instance, rundir}: InstanceInfo, isKnown: boolean): Promise<void> {

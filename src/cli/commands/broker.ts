@@ -3,7 +3,7 @@ import {hostname} from 'node:os';
 import {bootstrapOf, isCluster} from '../../broker/bootstrap.ts';
 import type {BrokerConfig} from '../../broker/config.ts';
 import {EXIT_REFUSED} from '../../broker/daemon-protocol.ts';
-import type {InstanceInfo} from '../../broker/instance.ts';
+import {defaultLink, type InstanceInfo} from '../../broker/instance.ts';
 import {runBrokerProcess} from '../../broker/real/broker-process.ts';
 import {withPreparedInstance, type PrepareOptions} from '../../broker/real/instance-dirs.ts';
 import {findKnownInstance} from '../../broker/real/known-instance.ts';
@@ -16,7 +16,7 @@ import type {CommandModule, ParsedArguments} from '../command.ts';
 import {UsageError} from '../command-error.ts';
 import type {CliContext} from '../context.ts';
 import {flagOption, integerOption, textOption, textOptions} from '../option-value.ts';
-import {defaultLinkFor, placeDefaultLink} from '../real/daemon-rundir.ts';
+import {placeDefaultLink} from '../real/daemon-rundir.ts';
 import {attributesOf, directoriesOf} from './start.ts';
 
 export const broker: CommandModule = {
@@ -110,7 +110,7 @@ async function prepareInstance(argv: ParsedArguments, context: CliContext): Prom
 			warn: text => void context.warn(text),
 		},
 		async ({info, isDefault}) => {
-			const link = defaultLinkFor(isDefault, world.userid);
+			const link = isDefault ? defaultLink(world.env, world.userid) : null;
 			if (link !== null) await placeDefaultLink(link, info);
 			return info;
 		},

@@ -12,9 +12,6 @@ import {livingMembers} from '../../exec/real/session-tracking.ts';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {SystemClock} from '../../ports/real/system-clock.ts';
 
-/** The socket of the host's default instance is found here. */
-export const DEFAULT_LINK = '/run/coppice/local';
-
 /** Job shells that have no job left end within this of their broker. */
 const SHELL_END_MS = 3000;
 const POLL_MS = 20;
@@ -88,9 +85,4 @@ async function removeLink(link: string, {rundir}: InstanceInfo): Promise<void> {
 /** The directory of all instances goes with the last of them. */
 async function removeIfEmpty(path: string): Promise<void> {
 	await rmdir(path).catch(() => undefined); // ENOTEMPTY: others are there.
-}
-
-/** The link for an instance that may be the default one, or null. */
-export function defaultLinkFor(isDefault: boolean, userid: number): string | null {
-	return isDefault && userid === 0 ? DEFAULT_LINK : null;
 }

@@ -19,7 +19,7 @@ import {
 } from '../../broker/daemon-protocol.ts';
 import {isCluster} from '../../broker/bootstrap.ts';
 import {placeOf, type BrokerConfig} from '../../broker/config.ts';
-import {localUri, rankHostname, type InstanceInfo} from '../../broker/instance.ts';
+import {defaultLink, localUri, rankHostname, type InstanceInfo} from '../../broker/instance.ts';
 import {withPreparedInstance, type PreparedInstance} from '../../broker/real/instance-dirs.ts';
 import {lockHolder} from '../../broker/real/kernel-lock.ts';
 import type {LineConnection} from '../../broker/real/line-connection.ts';
@@ -30,7 +30,6 @@ import {spawnDaemon} from '../../broker/real/spawn-daemon.ts';
 import {connectWithin} from '../../broker/real/supervise-daemon.ts';
 import {programCommand} from '../../ports/real/installation.ts';
 import {lastLines} from './daemon-log.ts';
-import {defaultLinkFor} from './daemon-rundir.ts';
 
 export interface StartOptions {
 	/** As given, absolute; null: the default. */
@@ -155,7 +154,7 @@ async function bringDaemonUp(
 	{info, isDefault}: PreparedInstance,
 	options: StartOptions & {readonly userid: number},
 ): Promise<void> {
-	const {confs, attributes, userid} = options;
+	const {confs, attributes, env, userid} = options;
 	const brokerCommand = options.brokerCommand ?? programCommand('broker');
 	const record: StartRecord = {
 		version: 1,
@@ -168,7 +167,7 @@ async function bringDaemonUp(
 			...attributes.flatMap(attribute => ['-S', attribute]),
 		],
 		daemonCommand: options.daemonCommand ?? programCommand('daemon'),
-		defaultLink: defaultLinkFor(isDefault, userid),
+		defaultLink: isDefault ? defaultLink(env, userid) : null,
 	};
 	await replaceSmallFile(startRecordPath(info.rundir), `${JSON.stringify(record, null, 2)}\n`);
 	// Of an earlier life, and nothing of that is alive.
