@@ -7,6 +7,7 @@ import type {Random} from '../ports/random.ts';
 import type {StoreDir} from '../ports/store.ts';
 import type {Transport} from '../ports/transport.ts';
 import type {Severity} from '../services/core.ts';
+import type {PurgeLimits} from '../services/job-manager/job-purge.ts';
 import type {SchedulingPolicy} from '../services/scheduling.ts';
 import type {PanicEvidence} from './panic-evidence.ts';
 
@@ -39,6 +40,8 @@ export interface BrokerOptions {
 	readonly killTimeoutMs: number;
 	/** `exec.output-limit`; null, or absent: the default. */
 	readonly outputBytesMax?: number | null;
+	/** `[job-manager]`: which finished jobs are kept; absent: all. */
+	readonly retention?: PurgeLimits;
 	/** `exec.lease`; null, or absent: none. */
 	readonly leaseMs?: number | null;
 	readonly snapshotFacts: number;

@@ -157,14 +157,8 @@ export class Broker {
 				router.route(request, origin, local => this.#fromSelf(origin).receive(local)),
 		});
 		this.#clients = new Clients({server: this.#server, router, owner, blame});
-		const {localUri: uri, killTimeoutMs, leaseMs = null, outputBytesMax} = options;
-		const settings = {
-			rank,
-			uri,
-			killTimeoutMs,
-			leaseMs: leaseMs ?? Infinity,
-			...(outputBytesMax == null ? {} : {outputBytesMax}),
-		};
+		const {scheduling = NO_POLICY, leaseMs = null, retention} = options;
+		const settings = settingsOf(options);
 		const parts = {core, peers: this.#peers, registry: this.#registry};
 		this.#root =
 			rank === ROOT
@@ -172,8 +166,9 @@ export class Broker {
 						...parts,
 						log,
 						membership: this.#overlay,
-						scheduling: options.scheduling ?? NO_POLICY,
+						scheduling,
 						leaseMs,
+						retention,
 					})
 				: null;
 		const resources = options.resources.encode() as unknown as Json;
@@ -491,4 +486,15 @@ export class Broker {
 		await log.close();
 		this.#end(end);
 	}
+}
+
+/** What the exec service of this rank goes by. */
+function settingsOf({rank, localUri: uri, killTimeoutMs, leaseMs, outputBytesMax}: BrokerOptions) {
+	return {
+		rank,
+		uri,
+		killTimeoutMs,
+		leaseMs: leaseMs ?? Infinity,
+		...(outputBytesMax == null ? {} : {outputBytesMax}),
+	};
 }

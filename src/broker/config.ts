@@ -83,6 +83,13 @@ export interface BrokerConfig {
 		/** A snapshot is written after so many facts, or 20 for each active job if that is more. Default 5,000. */
 		readonly snapshotFacts: number;
 	};
+	/** What is kept of finished jobs; the rest is purged in time. */
+	readonly jobManager: {
+		/** Those that have been inactive for longer go; null: none. */
+		readonly inactiveAgeMs: number | null;
+		/** Of more than so many the oldest go; null: none. */
+		readonly inactiveNum: number | null;
+	};
 	readonly queues: Readonly<Record<string, QueueConfig>>;
 }
 
@@ -183,6 +190,10 @@ const SECTIONS: Readonly<Record<string, Readonly<Record<string, Reader<unknown>>
 		'shell-timeout': durationMs({allowsInf: true}),
 	},
 	log: {retention: integer(0, COUNT_MAX), 'snapshot-interval': integer(1, COUNT_MAX)},
+	'job-manager': {
+		'inactive-age-limit': durationMs({allowsInf: true, allowsZero: true}),
+		'inactive-num-limit': integer(0, COUNT_MAX),
+	},
 	queues,
 };
 
@@ -256,6 +267,10 @@ function withDefaults(settings: ReadonlyMap<string, Setting>): BrokerConfig {
 		log: {
 			retentionFacts: get('log.retention', 1_000_000),
 			snapshotFacts: get('log.snapshot-interval', 5000),
+		},
+		jobManager: {
+			inactiveAgeMs: finiteOrNull(get('job-manager.inactive-age-limit', Infinity)),
+			inactiveNum: get<number | null>('job-manager.inactive-num-limit', null),
 		},
 		queues: get('queues', {}),
 	};

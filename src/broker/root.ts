@@ -8,6 +8,7 @@ import {registerJobInput} from '../services/job-input/topics.ts';
 import {JobList} from '../services/job-list/job-list.ts';
 import {registerJobList} from '../services/job-list/topics.ts';
 import {JobManager} from '../services/job-manager/job-manager.ts';
+import type {PurgeLimits} from '../services/job-manager/job-purge.ts';
 import {registerJobManager} from '../services/job-manager/topics.ts';
 import type {Membership} from '../services/membership.ts';
 import type {Peers} from '../services/peers.ts';
@@ -22,6 +23,8 @@ export interface RootOptions {
 	readonly registry: ServiceRegistry;
 	readonly membership: Membership;
 	readonly scheduling: SchedulingPolicy;
+	/** Which finished jobs are kept; absent: all. */
+	readonly retention: PurgeLimits | undefined;
 	/** `exec.lease`; null: none. */
 	readonly leaseMs: number | null;
 }
@@ -41,6 +44,7 @@ export class Root {
 			archive,
 			membership,
 			leaseMs: options.leaseMs,
+			...(options.retention === undefined ? {} : {retention: options.retention}),
 			onJoined: () => this.wake(),
 			nodes: scheduling.resources,
 			ghosts: scheduling.resources.ghosts,
@@ -56,6 +60,7 @@ export class Root {
 	/** After the replay, since it derives what is held from the state. */
 	start(): void {
 		this.scheduling.begin();
+		this.manager.purge.begin();
 	}
 
 	/** Looks at the queues again. */

@@ -11,7 +11,6 @@ import {
 	type AnyFact,
 	type Change,
 	type JobChange,
-	type StateRow,
 } from '../machines/durable-state.ts';
 import {effectsOfJob, effectsOfPart, type EffectKind} from '../machines/effects.ts';
 import type {JobFact} from '../machines/job.ts';
@@ -20,7 +19,7 @@ import type {PartFact} from '../machines/part.ts';
 import {asSystemError, SystemError} from '../formats/errno.ts';
 import type {Clock} from '../ports/clock.ts';
 import type {Random} from '../ports/random.ts';
-import type {Core, FactBody, PerformerOf, Severity} from '../services/core.ts';
+import type {Core, FactBody, PerformerOf, RowWrite, Severity} from '../services/core.ts';
 import {LogDamageError} from '../store/damage.ts';
 import type {EventLog} from '../store/event-log.ts';
 import type {Blame} from './blame.ts';
@@ -50,7 +49,7 @@ const BACKLOG_BYTES_BEHIND = 16 * 1024 * 1024;
 
 interface Posting {
 	readonly fact: FactBody;
-	readonly rows: readonly StateRow[];
+	readonly rows: readonly RowWrite[];
 	/** Of a fact that follows by rule: whether the state still asks for it when its turn comes. */
 	readonly isWanted?: () => boolean;
 }
@@ -175,7 +174,7 @@ export class Runtime implements Core {
 		this.#runner.goLive();
 	}
 
-	post(fact: FactBody, rows: readonly StateRow[] = []): void {
+	post(fact: FactBody, rows: readonly RowWrite[] = []): void {
 		this.#post({fact, rows});
 	}
 
@@ -285,7 +284,7 @@ export class Runtime implements Core {
 	}
 
 	/** The state is ahead of the log from here on until it is appended: a log that does not take it ends this broker. */
-	#append(fact: AnyFact, rows: readonly StateRow[]): void {
+	#append(fact: AnyFact, rows: readonly RowWrite[]): void {
 		try {
 			this.#log.append([fact], {durable: isDurable(fact), rows});
 		} catch (error) {

@@ -140,6 +140,7 @@ export const COMMANDS: readonly CommandEntry[] = [
 	),
 	job('raise', 'raise an exception', async () => (await import('./commands/job/raise.ts')).raise),
 	job('urgency', "change a job's urgency", async () => (await import('./commands/job/urgency.ts')).urgency),
+	job('purge', 'delete finished jobs', async () => (await import('./commands/job/purge.ts')).purge),
 	job('id', 'convert job ids', async () => (await import('./commands/job/id.ts')).id),
 	job('last', 'the newest job ids', async () => (await import('./commands/job/last.ts')).last),
 	job(

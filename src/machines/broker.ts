@@ -42,8 +42,21 @@ export type BrokerFact =
 			readonly reason: string;
 			readonly seq: number;
 	  })
+	/** What was kept of these finished jobs is deleted, their output included. `results`: how many ended how. */
+	| (Fact & {
+			readonly type: 'broker.purge';
+			readonly ids: readonly bigint[];
+			readonly results: PurgedResults;
+	  })
 	/** Job ids were seen that this log does not know; new ones go on above. */
 	| (Fact & {readonly type: 'broker.jobid-floor'; readonly id: bigint});
+
+export interface PurgedResults {
+	readonly completed: number;
+	readonly failed: number;
+	readonly canceled: number;
+	readonly timeout: number;
+}
 
 /** A start of the instance and its end. */
 export interface Period {
@@ -130,6 +143,7 @@ const chart = setup({
 				'broker.jobid-floor': {actions: 'keep'},
 				'broker.waited': {actions: 'keep'},
 				'broker.release': {actions: 'keep'},
+				'broker.purge': {actions: 'keep'},
 				'broker.set-aside': {actions: 'keep'},
 			},
 		},
@@ -142,6 +156,7 @@ const chart = setup({
 				'broker.jobid-floor': {actions: 'keep'},
 				'broker.waited': {actions: 'keep'},
 				'broker.release': {actions: 'keep'},
+				'broker.purge': {actions: 'keep'},
 				'broker.set-aside': {actions: 'keep'},
 			},
 		},
@@ -154,6 +169,7 @@ const chart = setup({
 				'broker.jobid-floor': {actions: 'keep'},
 				'broker.waited': {actions: 'keep'},
 				'broker.release': {actions: 'keep'},
+				'broker.purge': {actions: 'keep'},
 				'broker.set-aside': {actions: 'keep'},
 			},
 		},

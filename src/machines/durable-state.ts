@@ -65,6 +65,8 @@ export interface ArchiveState {
 	readonly failed: number;
 	readonly canceled: number;
 	readonly timeout: number;
+	/** So many more were purged; absent: none ever was. */
+	readonly purged?: number;
 	/** SHA-256 over the chain of all rows, in hex. */
 	readonly chain: string;
 }
@@ -184,7 +186,10 @@ export class DurableState {
 	}
 
 	#applyBroker(fact: BrokerFact): Change {
+		const active = fact.type === 'broker.purge' ? fact.ids.find(id => this.jobs.has(id)) : undefined;
+		if (active !== undefined) throw new IllegalFactError(`job ${active}`, 'active', fact.type);
 		this.broker = brokerMachine.apply(this.broker, fact);
+		if (fact.type === 'broker.purge') this.#purge(fact);
 		if (fact.type === 'broker.boot') {
 			this.rpcs.clear();
 			for (const [rank, peer] of this.peers) this.peers.set(rank, peerMachine.apply(peer, fact));
@@ -207,6 +212,11 @@ export class DurableState {
 	#leave(id: bigint, job: JobSnapshot | null): void {
 		this.jobs.delete(id);
 		if (job?.context.requestId != null) this.requests.delete(job.context.requestId);
+	}
+
+	#purge(fact: Extract<BrokerFact, {type: 'broker.purge'}>): void {
+		for (const id of fact.ids) this.waitable.delete(id);
+		this.archive = purged(this.archive, fact);
 	}
 
 	#applyJob(fact: JobFact): Change {
@@ -332,11 +342,31 @@ function archived(archive: ArchiveState, {result}: ArchiveRow, rows: readonly St
 	const hash = createHash('sha256').update(archive.chain);
 	for (const {key, value} of rows) hash.update(key).update(value);
 	return {
+		...archive,
 		count: archive.count + 1,
 		completed: archive.completed + Number(result === 'COMPLETED'),
 		failed: archive.failed + Number(result === 'FAILED'),
 		canceled: archive.canceled + Number(result === 'CANCELED'),
 		timeout: archive.timeout + Number(result === 'TIMEOUT'),
+		chain: hash.digest('hex'),
+	};
+}
+
+/** The counts are of what is there; the chain goes on, so that a replay must have purged the same. */
+function purged(
+	archive: ArchiveState,
+	{ids, results}: Extract<BrokerFact, {type: 'broker.purge'}>,
+): ArchiveState {
+	const hash = createHash('sha256')
+		.update(archive.chain)
+		.update(`purge ${ids.join(' ')}`);
+	return {
+		count: archive.count - ids.length,
+		completed: archive.completed - results.completed,
+		failed: archive.failed - results.failed,
+		canceled: archive.canceled - results.canceled,
+		timeout: archive.timeout - results.timeout,
+		purged: (archive.purged ?? 0) + ids.length,
 		chain: hash.digest('hex'),
 	};
 }

@@ -257,6 +257,10 @@ const brokerFacts: FactTable<BrokerFact, never> = {
 		says: 'A job made the broker panic again and again: it goes to lost+found as it is.',
 		fields: {id: 'the job', reason: 'for people', seq: 'of this fact'},
 	},
+	'broker.purge': {
+		says: 'What was kept of finished jobs is deleted, with their output; every rank has said that nothing of them is left there.',
+		fields: {ids: 'the jobs', results: 'how many of them ended how'},
+	},
 	'broker.jobid-floor': {
 		says: 'Job ids were seen that this log does not know; new ones go on above.',
 		fields: {id: 'the highest of them'},

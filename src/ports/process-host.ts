@@ -255,6 +255,8 @@ export interface ProcessHost {
 	readExchange?(key: PartKey, barrier: number): Exchange | null;
 	/** The end of the part is known to the root: its directory and cgroup may go. Idempotent. */
 	forget(key: PartKey): void;
+	/** Whether anything of the part is left on this node: `forget` has not been asked for, or has not been done so far. */
+	remains(key: PartKey): Promise<boolean>;
 	/**
 	 * Bytes of what a task wrote, from `offset`. Works without the supervisor and after the end of the task, until
 	 * `forget`. Rejects with ENOENT when the part or the task is not here.

@@ -4,7 +4,7 @@
  * gate of the broker, behind the facts that it rests on (DESIGN section 3).
  */
 import type {BrokerFact} from '../machines/broker.ts';
-import type {Change, DurableState, JobChange, StateRow} from '../machines/durable-state.ts';
+import type {Change, DurableState, JobChange} from '../machines/durable-state.ts';
 import type {Effect, EffectKind} from '../machines/effects.ts';
 import type {JobFact} from '../machines/job.ts';
 import type {NodeFact} from '../machines/node.ts';
@@ -33,6 +33,12 @@ export interface Performer<E extends Effect> {
 
 export type PerformerOf<K extends EffectKind> = Performer<Extract<Effect, {kind: K}>>;
 
+/** A row to be written in the same commit as a fact; null deletes it. */
+export interface RowWrite {
+	readonly key: Uint8Array;
+	readonly value: Uint8Array | null;
+}
+
 export interface Core {
 	/** Read it, never change it. It may be ahead of what is durable: that is the gate's affair. */
 	readonly state: DurableState;
@@ -50,7 +56,7 @@ export interface Core {
 	 * @throws {IllegalFactError} if its entity does not accept it; nothing has changed.
 	 * @throws {SystemError} EROFS in safe mode; nothing has changed.
 	 */
-	post(fact: FactBody, rows?: readonly StateRow[]): void;
+	post(fact: FactBody, rows?: readonly RowWrite[]): void;
 	/** The gate: runs `leave` when every durable fact that was posted before is fsynced. In order. */
 	leave(leave: () => void): void;
 	/** Calls `listener` after each change, in order, before it is durable. Returns how to stop it. */

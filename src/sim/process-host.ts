@@ -291,6 +291,10 @@ export class SimProcessHost implements ProcessHost {
 		});
 	}
 
+	async remains(key: PartKey): Promise<boolean> {
+		return this.#node.parts.has(partName(key));
+	}
+
 	async readOutput(
 		key: PartKey,
 		task: number,

@@ -33,6 +33,7 @@ test('no configuration at all gives the documented defaults', t => {
 	t.is(config.exec.killTimeoutMs, 5000);
 	t.is(config.exec.leaseMs, null);
 	t.deepEqual(config.log, {retentionFacts: 1_000_000, snapshotFacts: 5000});
+	t.deepEqual(config.jobManager, {inactiveAgeMs: null, inactiveNum: null});
 	t.deepEqual(config.queues, {});
 });
 
@@ -65,6 +66,9 @@ output-limit = "10M"
 [log]
 retention = 5000
 snapshot-interval = 100
+[job-manager]
+inactive-age-limit = "30d"
+inactive-num-limit = 1000
 [queues.batch]
 requires = ["fast"]
 duration-max = "8h"
@@ -88,6 +92,7 @@ duration-max = "8h"
 			shellTimeoutMs: 30_000,
 		},
 		log: {retentionFacts: 5000, snapshotFacts: 100},
+		jobManager: {inactiveAgeMs: 30 * 86_400_000, inactiveNum: 1000},
 		queues: {
 			batch: {requires: ['fast'], durationMsMax: 8 * 3_600_000},
 			debug: {requires: [], durationMsMax: null},

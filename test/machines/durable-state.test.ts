@@ -174,6 +174,7 @@ test('a refused fact changes nothing', t => {
 
 test('a finished job leaves memory for one row of the archive, and its request id for another', t => {
 	let requests = 0;
+	let purges = 0;
 	fc.assert(
 		fc.property(logs, facts => {
 			const state = new DurableState();
@@ -181,6 +182,14 @@ test('a finished job leaves memory for one row of the archive, and its request i
 			for (const fact of facts) {
 				const {count, chain} = state.archive;
 				const change = state.applyFact(fact);
+				if (fact.type === 'broker.purge') {
+					assert.equal(state.archive.count, count - fact.ids.length);
+					assert.ok(fact.ids.every(id => !state.waitable.has(id)));
+					assert.ok(!chains.has(state.archive.chain), 'the chain changes with every purge');
+					chains.add(state.archive.chain);
+					purges += 1;
+					continue;
+				}
 				if (change.kind !== 'job' || !change.isFinal) {
 					assert.deepEqual([state.archive.count, state.archive.chain], [count, chain]);
 					continue;
@@ -207,6 +216,7 @@ test('a finished job leaves memory for one row of the archive, and its request i
 		RUNS,
 	);
 	t.true(requests > 5);
+	t.true(purges > 5);
 });
 
 test('two archives differ when one row of one job differs', t => {
@@ -218,6 +228,16 @@ test('two archives differ when one row of one job differs', t => {
 	t.not(chainOf(facts), chainOf([{...first!, userid: 1001} as AnyFact, ...rest]));
 	t.not(chainOf(facts), chainOf([{...first!, atMs: first!.atMs + 1, submitMs: 5} as AnyFact, ...rest]));
 	t.is(chainOf(facts), chainOf([...facts]));
+});
+
+test('a job that is active is not purged', t => {
+	const state = stateAfter([jobPool(jobMachine.initial(), 7n)[0]!]);
+	const digest = state.digest();
+	const results = {completed: 1, failed: 0, canceled: 0, timeout: 0};
+	t.throws(() => state.applyFact({type: 'broker.purge', atMs: 1, ids: [6n, 7n], results}), {
+		instanceOf: IllegalFactError,
+	});
+	t.is(state.digest(), digest);
 });
 
 test('a request id belongs to its job as long as the job is active', t => {

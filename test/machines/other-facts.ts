@@ -179,6 +179,13 @@ export function brokerPool({context}: {readonly context: BrokerContext}): Broker
 		{type: 'broker.jobid-floor', atMs, id: 3n},
 		{type: 'broker.waited', atMs, id: 3n},
 		{type: 'broker.release', atMs, id: 3n},
+		{
+			type: 'broker.purge',
+			atMs,
+			// Of no job of the pool: one that is active would be refused.
+			ids: [5n],
+			results: {completed: 1, failed: 0, canceled: 0, timeout: 0},
+		},
 		{type: 'broker.set-aside', atMs, id: 99n, reason: 'it panicked', seq: 7},
 	];
 }

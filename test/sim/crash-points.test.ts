@@ -67,6 +67,34 @@ const PLAYS: readonly Play[] = [
 		starts: 2,
 	},
 	{
+		name: 'finished jobs that are purged',
+		async play(world) {
+			const client = new StubbornClient(world);
+			const ids = [
+				await client.submit(['sh', '-c', 'echo x'], {requestId: 'eleven'}),
+				await client.submit(['true'], {requestId: 'twelve'}),
+			];
+			for (const id of ids) await client.ended(id);
+			const purge = async (limits: object) => {
+				for (;;) {
+					const answer = await client.call('job-manager.purge', {...limits, force: true});
+					// A rank that has not deleted its directory yet, or has just come back, has its job kept.
+					const stats = await client.call('job-list.job-stats', {});
+					if (answer['kept'] === 0) return stats['inactive_purged'];
+					await new Promise<void>(resolve => void world.clock.setTimer(10, resolve));
+				}
+			};
+			const purged = [await purge({num_limit: 1}), await purge({age_limit: 0})];
+			const again = await client
+				.submit(['true'], {requestId: 'eleven'})
+				.catch((error: Error) => error.message);
+			const listed = await client.call('job-list.list-id', {id: ids[0], attrs: []}).catch(() => 'gone');
+			return [...purged, again, listed];
+		},
+		expected: [1, 2, 'request id eleven was used for a job that has been purged', 'gone'],
+		starts: 2,
+	},
+	{
 		name: 'a chain of jobs that depend on each other, one of which can never run',
 		async play(world) {
 			const client = new StubbornClient(world);

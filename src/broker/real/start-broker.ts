@@ -61,6 +61,7 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 		scheduling: {exclude: Idset.parse(config.resource.exclude), queues: config.queues},
 		killTimeoutMs: config.exec.killTimeoutMs,
 		outputBytesMax: config.exec.outputBytesMax,
+		retention: config.jobManager,
 		leaseMs: config.exec.leaseMs,
 		snapshotFacts: config.log.snapshotFacts,
 		retentionFacts: config.log.retentionFacts,

@@ -4,6 +4,7 @@
  * harmless because claims and orders are idempotent.
  */
 
+import {existsSync} from 'node:fs';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import type {Clock, Timer} from '../../ports/clock.ts';
 import {
@@ -23,7 +24,7 @@ import {
 	type ProcessHost,
 } from '../../ports/process-host.ts';
 import type {Random} from '../../ports/random.ts';
-import {checkSite, rankCgroup, type RankSite} from '../part-paths.ts';
+import {checkSite, partCgroup, partDir, rankCgroup, type RankSite} from '../part-paths.ts';
 import {SHELL_PROTOCOL_CONTACT, SHELL_PROTOCOL_EXCHANGE, type ShellMessage} from '../shell-protocol.ts';
 import {writeInputRing} from './input-ring-file.ts';
 import {listParts, readHighestJobId} from './part-dir.ts';
@@ -193,6 +194,11 @@ export class RealProcessHost implements ProcessHost {
 		if (this.#client.isUp) this.#client.send({type: 'forget', key: bare});
 		else this.#forgets.set(partName(key), bare);
 		this.#client.wake();
+	}
+
+	async remains(key: PartKey): Promise<boolean> {
+		const cgroup = partCgroup(this.#site, key);
+		return existsSync(partDir(this.#site, key)) || (cgroup !== '' && existsSync(cgroup));
 	}
 
 	async readOutput(

@@ -3,7 +3,7 @@
  * process host, reports to the root until the root has acknowledged, and after every (re)join tells the root all that is
  * here (DESIGN section 8).
  */
-import {asSystemError} from '../../formats/errno.ts';
+import {asSystemError, SystemError} from '../../formats/errno.ts';
 import type {ReportBody} from '../../machines/job-report.ts';
 import type {Json} from '../../machines/job.ts';
 import {lastSeqOf, partKey, type PartSnapshot} from '../../machines/part.ts';
@@ -27,6 +27,7 @@ import type {
 	KillMessage,
 	JoinedMessage,
 	PartName,
+	RemainsMessage,
 	ReportBatch,
 	ReportMessage,
 	StartMessage,
@@ -96,6 +97,7 @@ export class JobExec {
 		peers.handle('job-exec.start', (message: StartMessage) => this.#start(message));
 		peers.handle('job-exec.kill', (message: KillMessage) => this.#kill(message));
 		peers.handle('job-exec.forget', (name: PartName) => this.#forget(name));
+		peers.handle('job-exec.remains', (message: RemainsMessage) => this.#remains(message));
 		peers.handle('job-exec.signal', (message: KillMessage) => this.#host.signal(message, message.signum));
 		peers.handle('job-exec.relay', (batch: ReportBatch) => this.#relay.takeBatch(batch));
 		peers.handle('job-exec.output', (read: OutputRead) =>
@@ -250,6 +252,17 @@ export class JobExec {
 		this.#barriers.forget({id, attempt});
 		if (part !== undefined) this.#core.post({type: 'part.forget', id, attempt});
 		this.#core.leave(() => this.#host.forget({id, attempt}));
+	}
+
+	/** Which of these parts are not gone: known, or on disk. Nobody can say before this node was compared with the root's log. */
+	async #remains({parts}: RemainsMessage): Promise<RemainsMessage> {
+		if (!this.#isReconciled) throw new SystemError('EAGAIN', 'this node is not reconciled');
+		const left: PartName[] = [];
+		for (const name of parts) {
+			const isKnown = this.#core.state.parts.has(partKey(name));
+			if (isKnown || (await this.#host.remains(name))) left.push(name);
+		}
+		return {parts: left};
 	}
 
 	/** The root has lost reports of this part that it had acknowledged. */

@@ -3,6 +3,11 @@ import type {Taskmap} from '../../formats/taskmap.ts';
 import type {ReportBody, TaskOutput} from '../../machines/job-report.ts';
 import type {Json} from '../../machines/job.ts';
 
+/** `job-exec.remains`: parts, and in the answer those of them of which something is left on the rank. */
+export interface RemainsMessage {
+	readonly parts: readonly PartName[];
+}
+
 export interface PartName {
 	readonly id: bigint;
 	readonly attempt: number;

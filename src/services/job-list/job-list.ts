@@ -67,7 +67,7 @@ export class JobList {
 			failed: failed + canceled + timeout,
 			canceled,
 			timeout,
-			inactive_purged: 0,
+			inactive_purged: this.#core.state.archive.purged ?? 0,
 		};
 	}
 

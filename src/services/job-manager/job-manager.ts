@@ -20,6 +20,7 @@ import {PmiBarriers} from './pmi-barriers.ts';
 import {RankJoins, type RankJoinsOptions} from './rank-joins.ts';
 import {RankOrders} from './rank-orders.ts';
 import {RankReports} from './rank-reports.ts';
+import {JobPurge, type PurgeLimits} from './job-purge.ts';
 import {resolveDependencies} from './resolve-dependencies.ts';
 
 export const URGENCY_MAX = 31;
@@ -50,12 +51,15 @@ export interface JobManagerOptions {
 	readonly membership: Membership;
 	/** `exec.lease`; null: none. */
 	readonly leaseMs: number | null;
+	/** Finished jobs beyond these are purged in time; absent: none is. */
+	readonly retention?: PurgeLimits;
 	/** A rank can be given work (again). */
 	readonly onJoined: (rank: number) => void;
 }
 
 export class JobManager {
 	readonly dependencies: DependencyWatch;
+	readonly purge: JobPurge;
 	readonly #core: Core;
 	readonly #peers: Peers;
 	readonly #archive: Archive;
@@ -70,6 +74,8 @@ export class JobManager {
 		this.#archive = archive;
 		this.#joins = new RankJoins(options);
 		this.dependencies = new DependencyWatch(core, archive);
+		const isAwaited = (id: bigint) => this.dependencies.isAwaited(id);
+		this.purge = new JobPurge({...options, isAwaited});
 		new RankReports(options);
 		new RankOrders(core, peers);
 		new PmiBarriers({core, peers});
@@ -79,7 +85,7 @@ export class JobManager {
 
 	/**
 	 * Takes a job in and returns its id, which may leave only through the gate.
-	 * @throws {SystemError} EINVAL with the path of the fault, EAGAIN, EROFS.
+	 * @throws {SystemError} EINVAL with the path of the fault, EAGAIN, EROFS, ESTALE for a request id whose job was purged.
 	 */
 	submit({jobspec, urgency, flags, userid, requestId}: SubmitRequest): bigint {
 		const core = this.#core;
@@ -186,7 +192,9 @@ export class JobManager {
 		}
 		const {requests, lost} = this.#core.state;
 		const setAside = [...lost.values()].find(({job}) => job?.context.requestId === requestId);
-		return requests.get(requestId) ?? setAside?.id ?? this.#archive.idOfRequest(requestId);
+		const id = requests.get(requestId) ?? setAside?.id ?? this.#archive.idOfRequest(requestId);
+		if (id !== 'purged') return id;
+		throw new SystemError('ESTALE', `request id ${requestId} was used for a job that has been purged`);
 	}
 }
 

@@ -72,8 +72,13 @@ export function isAdopted({events, attempt}: JobContext): boolean {
 }
 
 /** The log knows the job as pending, and has lost this attempt's allocation. */
-function isUnheardOf({value, context}: JobSnapshot, attempt: number): boolean {
-	return (value === 'sched' || value === 'depend') && attempt > context.attempt;
+function isUnheardOf(job: JobSnapshot, attempt: number): boolean {
+	return isPending(job) && attempt > job.context.attempt;
+}
+
+/** It waits: for another job, or for resources. */
+export function isPending({value}: JobSnapshot): boolean {
+	return value === 'sched' || value === 'depend';
 }
 
 export interface Loss {

@@ -20,7 +20,7 @@ import type {
 import type {Membership} from '../membership.ts';
 import type {Peers} from '../peers.ts';
 import type {GhostHolder} from './ghost-holder.ts';
-import {judgeInventory, lostFactsOf, type Loss} from './judge-inventory.ts';
+import {isPending, judgeInventory, lostFactsOf, type Loss} from './judge-inventory.ts';
 
 /** After a lease a shell gets so long to end what it has, before the root goes on without it. */
 export const LEASE_MARGIN_MS = 10_000;
@@ -164,7 +164,7 @@ export class RankJoins {
 		const core = this.#core;
 		const known = core.state.jobs.get(id);
 		if (known?.context.attempt === attempt && known.context.ranks[rank] !== undefined) return;
-		if (known !== undefined && !(known.value === 'sched' && attempt > known.context.attempt)) {
+		if (known !== undefined && !(isPending(known) && attempt > known.context.attempt)) {
 			throw new SystemError('EEXIST', `job ${id} is known, and attempt ${attempt} of it is not wanted`);
 		}
 		const {userid, urgency, flags, jobspec, R, submitMs, allocMs} = record;

@@ -93,8 +93,26 @@ export function registerJobManager({core, registry, manager, archive}: JobManage
 		const before = manager.urgency(fields.id(), fields.integer('urgency'), request.userid);
 		request.respond({old_urgency: before});
 	});
+	registerPurge(registry, manager);
 	registry.register('job-manager.getinfo', request => request.respond({max_jobid: core.state.lastJobId}));
 	registry.register('job-manager.wait', request => waitForEnd({core, archive, request}));
+}
+
+function registerPurge(registry: ServiceRegistry, manager: JobManager): void {
+	registry.register('job-manager.purge', async request => {
+		const fields = new Fields(request);
+		const [ageS, inactiveNum] = [fields.number('age_limit', -1), fields.integer('num_limit', -1)];
+		const limits = {
+			inactiveAgeMs: ageS < 0 ? null : ageS * 1000,
+			inactiveNum: inactiveNum < 0 ? null : inactiveNum,
+		};
+		request.respond(await manager.purge.purge(limits, {isDryRun: !fields.flag('force')}));
+	});
+	registry.register('job-manager.purge-id', async request => {
+		const fields = new Fields(request);
+		const ids = fields.any('ids') === undefined ? [fields.id()] : fields.ids('ids');
+		request.respond(await manager.purge.purgeIds(ids, {isDryRun: !fields.flag('force')}));
+	});
 }
 
 function nodeDead(manager: JobManager, request: RpcRequest): void {
