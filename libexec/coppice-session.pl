@@ -53,7 +53,7 @@ sub reap_orphans {
 sub mark {
 	my ($launch, $rank) = @_;
 	delete $ENV{COPPICE_PART};
-	$ENV{COPPICE_PART} = "$rank/$part" if $launch->{cgroup} eq '';
+	$ENV{COPPICE_PART} = "$rank/" . unit() if $launch->{cgroup} eq '';
 }
 
 # Where output of the task may still be open: what its cgroup lists; without cgroup, any process of this user.

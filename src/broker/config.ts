@@ -72,6 +72,9 @@ export interface BrokerConfig {
 		/** Program and arguments that run before and after a job on each of its nodes. */
 		readonly prolog: readonly string[] | null;
 		readonly epilog: readonly string[] | null;
+		/** From the start of a prolog to its end by a signal; null: none. Default 30 min, also for the epilog. */
+		readonly prologTimeoutMs: number | null;
+		readonly epilogTimeoutMs: number | null;
 		/** Bytes kept of a task's stream, if the job does not say (`-o output.limit`); null: 1 GiB. */
 		readonly outputBytesMax: number | null;
 		/** A job shell that gives no sign of life for so long is replaced. Default 30 s; null: never. */
@@ -132,6 +135,8 @@ interface Setting {
 const SETTINGS = new WeakMap<object, ReadonlyMap<string, Setting>>();
 
 const COUNT_MAX = 2 ** 31 - 1;
+/** As Flux has it for prologs. */
+const SCRIPT_TIMEOUT_MS = 30 * 60_000;
 
 const QUEUE_KEYS = {requires: strings, 'duration-max': durationMs({allowsInf: true})} as const;
 
@@ -186,6 +191,8 @@ const SECTIONS: Readonly<Record<string, Readonly<Record<string, Reader<unknown>>
 		lease: durationMs({allowsInf: true}),
 		prolog: command,
 		epilog: command,
+		'prolog-timeout': durationMs({allowsInf: true}),
+		'epilog-timeout': durationMs({allowsInf: true}),
 		'output-limit': sizeBytes,
 		'shell-timeout': durationMs({allowsInf: true}),
 	},
@@ -261,6 +268,8 @@ function withDefaults(settings: ReadonlyMap<string, Setting>): BrokerConfig {
 			leaseMs: finiteOrNull(get('exec.lease', Infinity)),
 			prolog: get<readonly string[] | null>('exec.prolog', null),
 			epilog: get<readonly string[] | null>('exec.epilog', null),
+			prologTimeoutMs: finiteOrNull(get('exec.prolog-timeout', SCRIPT_TIMEOUT_MS)),
+			epilogTimeoutMs: finiteOrNull(get('exec.epilog-timeout', SCRIPT_TIMEOUT_MS)),
 			outputBytesMax: get<number | null>('exec.output-limit', null),
 			shellTimeoutMs: finiteOrNull(get('exec.shell-timeout', 30_000)),
 		},

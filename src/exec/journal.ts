@@ -5,7 +5,7 @@
  */
 
 import type {Deadline} from '../ports/clock.ts';
-import type {PartKey, PartReport, TaskEnd, TaskStart} from '../ports/process-host.ts';
+import type {PartKey, PartReport, ScriptEnd, TaskEnd, TaskStart} from '../ports/process-host.ts';
 
 export interface JournalEvent {
 	/** Epoch seconds, as in RFC 18. */
@@ -42,7 +42,7 @@ export function decodeEvents(text: string): JournalEvent[] {
 	return events;
 }
 
-/** A report as the event that stands for it: `shell.start`, `exception` or `done`, with `seq` in its context. */
+/** A report as the event that stands for it, with `seq` in its context. */
 export function eventOf(report: PartReport): JournalEvent {
 	const timestamp = report.atMs / 1000;
 	const {seq} = report;
@@ -55,8 +55,20 @@ export function eventOf(report: PartReport): JournalEvent {
 				name: 'exception',
 				context: {seq, type: report.type, severity: report.severity, note: report.note},
 			};
-		case 'exited':
-			return {timestamp, name: 'done', context: {seq, tasks: report.tasks}};
+		case 'prolog-started':
+			return {
+				timestamp,
+				name: 'prolog.start',
+				context: {seq, pid: report.pid, startMs: report.startMs},
+			};
+		case 'prolog-ended':
+			return {timestamp, name: 'prolog.finish', context: {seq, end: report.end}};
+		case 'tasks-ended':
+			return {timestamp, name: 'epilog.start', context: {seq, tasks: report.tasks}};
+		case 'exited': {
+			const epilog = report.epilog === undefined ? {} : {epilog: report.epilog};
+			return {timestamp, name: 'done', context: {seq, tasks: report.tasks, ...epilog}};
+		}
 		default:
 			return report satisfies never;
 	}
@@ -78,8 +90,21 @@ export function reportOf({id, attempt}: PartKey, event: JournalEvent): PartRepor
 				severity: context.severity as number,
 				note: context.note as string,
 			};
-		case 'done':
-			return {...head, kind: 'exited', tasks: context.tasks as TaskEnd[]};
+		case 'prolog.start':
+			return {
+				...head,
+				kind: 'prolog-started',
+				pid: context.pid as number,
+				startMs: context.startMs as number,
+			};
+		case 'prolog.finish':
+			return {...head, kind: 'prolog-ended', end: context.end as ScriptEnd};
+		case 'epilog.start':
+			return {...head, kind: 'tasks-ended', tasks: context.tasks as TaskEnd[]};
+		case 'done': {
+			const epilog = context.epilog === undefined ? {} : {epilog: context.epilog as ScriptEnd};
+			return {...head, kind: 'exited', tasks: context.tasks as TaskEnd[], ...epilog};
+		}
 		default:
 			return undefined;
 	}

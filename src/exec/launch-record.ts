@@ -79,6 +79,11 @@ export function faultOf(spec: LaunchSpec): string | undefined {
 	if (spec.tasks.length === 0) return 'there are no tasks';
 	if (!spec.tasks.every((task, index) => Number.isInteger(task) && task > (spec.tasks[index - 1] ?? -1)))
 		return 'the tasks are not ascending';
+	for (const {argv, env} of [spec.prolog, spec.epilog].filter(script => script !== undefined)) {
+		if (argv.length === 0 || argv[0] === '') return 'the command of a prolog or epilog is empty';
+		if ([...argv, ...Object.values(env)].some(text => text.includes('\0')))
+			return 'a string of a prolog or epilog contains a NUL byte';
+	}
 	const texts = [
 		...spec.argv,
 		...Object.entries(spec.env).flat(),

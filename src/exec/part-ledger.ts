@@ -8,7 +8,7 @@
 
 import assert from 'node:assert/strict';
 import {describeWaitStatus} from '../formats/signal.ts';
-import type {LaunchSpec, PartReport, TaskEnd, TaskStart} from '../ports/process-host.ts';
+import type {LaunchSpec, PartReport, ScriptEnd, TaskEnd, TaskStart} from '../ports/process-host.ts';
 import {
 	encodeEvent,
 	eventOf,
@@ -99,6 +99,16 @@ export class PartLedger {
 	get hasStragglers(): boolean {
 		const isOver = ({phase}: TaskEntry) => phase === 'ended' || phase === 'void';
 		return this.tasks.some(({phase}) => phase === 'ended') && !this.tasks.every(isOver);
+	}
+
+	/** How the prolog ended, or null. */
+	get prologEnd(): ScriptEnd | null {
+		return this.#reports.find(report => report.kind === 'prolog-ended')?.end ?? null;
+	}
+
+	/** All tasks are over, and the epilog has its turn. */
+	get areTasksEnded(): boolean {
+		return this.#reports.some(({kind}) => kind === 'tasks-ended');
 	}
 
 	get hasTimedOut(): boolean {
@@ -206,6 +216,21 @@ export class PartLedger {
 		this.#report({kind: 'exception', type: 'exec', severity: 0, note, atMs: nowMs});
 	}
 
+	notePrologStart({pid, startMs}: TaskStart): void {
+		if (this.isExited || this.#reports.some(({kind}) => kind === 'prolog-started')) return;
+		this.#report({kind: 'prolog-started', pid, startMs, atMs: startMs});
+	}
+
+	notePrologEnd(end: ScriptEnd): void {
+		if (!this.isExited && this.prologEnd === null) this.#report({kind: 'prolog-ended', end, atMs: end.endMs});
+	}
+
+	/** All tasks are over, and nothing of them is alive; the epilog follows. */
+	noteTasksEnded(nowMs: number): void {
+		if (!this.isExited && !this.areTasksEnded)
+			this.#report({kind: 'tasks-ended', tasks: this.#ends, atMs: nowMs});
+	}
+
 	/** A line for a person, of what is no report. */
 	noteLog(text: string, nowMs: number): void {
 		if (!this.isExited) this.#note('log', nowMs, {component: 'shell', stream: 'stderr', data: text});
@@ -216,13 +241,17 @@ export class PartLedger {
 		this.#lines += encodeEvent(eventOfOrder(order, nowMs));
 	}
 
-	/** All tasks are over and nothing of the part is alive: the last report. */
-	conclude(nowMs: number): void {
+	get #ends(): readonly TaskEnd[] {
+		return this.tasks.map(({end}) => end).filter(end => end !== null);
+	}
+
+	/** All tasks are over, the epilog as well, and nothing of the part is alive: the last report. */
+	conclude(nowMs: number, epilog: ScriptEnd | null | undefined = null): void {
 		if (this.isExited) return;
 		assert(this.tasks.every(({phase}) => phase === 'ended' || phase === 'void'));
-		const tasks = this.tasks.map(({end}) => end).filter(end => end !== null);
+		const tasks = this.#ends;
 		this.#note('complete', nowMs, {status: Math.max(0, ...tasks.map(({waitStatus}) => waitStatus ?? 0))});
-		this.#report({kind: 'exited', tasks, atMs: nowMs});
+		this.#report({kind: 'exited', tasks, atMs: nowMs, ...(epilog == null ? {} : {epilog})});
 	}
 
 	/** The journal lines and reports that were not taken before. */

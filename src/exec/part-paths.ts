@@ -6,7 +6,7 @@
  */
 
 import {SystemError} from '../formats/errno.ts';
-import {partName, type OutputStream, type PartKey} from '../ports/process-host.ts';
+import {EPILOG_TASK, partName, PROLOG_TASK, type OutputStream, type PartKey} from '../ports/process-host.ts';
 
 /** One rank of one instance on this host. */
 export interface RankSite {
@@ -108,5 +108,17 @@ export function parsePartName(name: string): PartKey | undefined {
 }
 
 export function spoolName(stream: OutputStream, task: number): string {
-	return `${stream}.${task}`;
+	return `${stream}.${taskName(task)}`;
+}
+
+/** A task in names of files and in what is said to launcher and shims: its rank, or which script it is. */
+export function taskName(task: number): string {
+	if (task === PROLOG_TASK) return 'prolog';
+	return task === EPILOG_TASK ? 'epilog' : String(task);
+}
+
+/** The task of a name that `taskName` gave. */
+export function parseTaskName(name: string): number {
+	if (name === 'prolog') return PROLOG_TASK;
+	return name === 'epilog' ? EPILOG_TASK : Number(name);
 }

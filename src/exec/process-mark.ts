@@ -1,5 +1,6 @@
 /** How the processes of parts name themselves: by their environment (tasks) or their command line (shims). */
 
+import type {PartKey} from '../ports/process-host.ts';
 import type {ProcessMark} from './process-table.ts';
 import {parsePartName} from './part-paths.ts';
 
@@ -22,7 +23,7 @@ export function markInEnvironment(environ: string, rank: string): ProcessMark | 
 
 /** The mark of a shim, or of its fork before it is the task, in the text of /proc/PID/cmdline, or null. */
 export function markInCommandLine(cmdline: string, rank: string): ProcessMark | null {
-	const match = /^coppice-(shim|rescue|task) ([0-9.]+)\/\d+ ([^\0 ]+)/.exec(cmdline);
+	const match = /^coppice-(shim|rescue|task) ([0-9.]+(?:prolog|epilog)?)\/\w+ ([^\0 ]+)/.exec(cmdline);
 	if (match?.[3] !== rank) return null;
 	return markOf(match[2]!, match[1] === 'task' ? 'payload' : 'shim');
 }
@@ -32,6 +33,11 @@ export function isLauncher(cmdline: string): boolean {
 	return cmdline.includes(LAUNCHER);
 }
 
+/** The part that a mark names: its own, or that of its prolog or epilog. */
+export function partOfMark(mark: string): PartKey | undefined {
+	return parsePartName(mark.replace(/\.(prolog|epilog)$/, ''));
+}
+
 function markOf(part: string, role: ProcessMark['role']): ProcessMark | null {
-	return parsePartName(part) === undefined ? null : {part, role};
+	return partOfMark(part) === undefined ? null : {part, role};
 }

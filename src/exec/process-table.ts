@@ -13,7 +13,7 @@ export type PartRole = 'shim' | 'payload';
 
 /** What a process says of itself. */
 export interface ProcessMark {
-	/** `partName` of its part. */
+	/** `partName` of its part, with `.prolog` or `.epilog` behind it for those. */
 	readonly part: string;
 	readonly role: PartRole;
 }

@@ -25,6 +25,8 @@ export type BrokerMessage =
 			readonly rank: number;
 	  }
 	| {readonly type: 'launch'; readonly spec: LaunchSpec}
+	/** From version 3 on. The prologs of all ranks have succeeded. */
+	| {readonly type: 'begin'; readonly key: PartKey}
 	| {readonly type: 'terminate'; readonly key: PartKey; readonly signum: number}
 	| {readonly type: 'forget'; readonly key: PartKey}
 	| {readonly type: 'signal'; readonly request: number; readonly key: PartKey; readonly signum: number}
@@ -39,6 +41,8 @@ export type BrokerMessage =
 export const SHELL_PROTOCOL_CONTACT = 2;
 /** The first version with `exchange` and `exchanged`. */
 export const SHELL_PROTOCOL_EXCHANGE = 3;
+/** The first version that knows prologs and epilogs. */
+export const SHELL_PROTOCOL_SCRIPTS = 3;
 
 export interface ShellFailure {
 	readonly code: ErrnoName;
@@ -90,6 +94,7 @@ export function decodeBrokerMessage(line: string): BrokerMessage {
 			const spec = value.spec as {id: unknown} | undefined;
 			return {...value, spec: {...spec, id: idOf(spec?.id, line)}} as unknown as BrokerMessage;
 		}
+		case 'begin':
 		case 'terminate':
 		case 'forget':
 		case 'signal': {

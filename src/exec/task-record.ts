@@ -4,7 +4,7 @@
  */
 
 import type {PartKey} from '../ports/process-host.ts';
-import {parsePartName} from './part-paths.ts';
+import {parsePartName, parseTaskName} from './part-paths.ts';
 
 /** A process, by pid and field 22 of its stat file; of the boot that the part belongs to. */
 export interface ProcessId {
@@ -89,10 +89,10 @@ export function parseExit(text: string): ExitRecord | null {
 
 /** One line of the event fifo, or undefined when it is damaged or of a kind that is not known. */
 export function parseShimEvent(line: string): ShimEvent | undefined {
-	const match = /^(\S+) (\d+) (\w+) ?(.*)$/.exec(line);
+	const match = /^(\S+) (\d+|prolog|epilog) (\w+) ?(.*)$/.exec(line);
 	const key = match === null ? undefined : parsePartName(match[1]!);
 	if (match === null || key === undefined) return undefined;
-	const head = {key, task: Number(match[2])};
+	const head = {key, task: parseTaskName(match[2]!)};
 	const rest = match[4]!;
 	switch (match[3]) {
 		case 'start': {

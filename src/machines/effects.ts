@@ -4,9 +4,11 @@
  * does no harm. An effect that is no longer derived is no longer wanted.
  */
 import {Idset} from '../formats/idset.ts';
-import {isToRunAgain, ranksOfR, type JobContext, type JobException} from './job.ts';
+import {ranksOfR} from './job-adopt.ts';
+import {isToRunAgain, type JobContext, type JobException} from './job.ts';
 import type {JobFact, JobSnapshot} from './job.ts';
 import {dependenciesOf, type JobDependency} from './job-dependencies.ts';
+import {epilogFinishOf, epilogStartOf, hasEnded, prologFinishOf, readyRanks} from './job-perilog.ts';
 import {decisiveEnd} from './job-report.ts';
 import {partKey, type PartSnapshot} from './part.ts';
 
@@ -23,6 +25,8 @@ export type Effect =
 	| {readonly kind: 'alloc'; readonly key: string; readonly id: bigint; readonly priority: number}
 	/** The rank is to run its part. */
 	| (RankEffect & {readonly kind: 'start'})
+	/** The prologs of all ranks have succeeded, and the rank is to start its tasks. */
+	| (RankEffect & {readonly kind: 'begin'})
 	/** The rank is to end its part. */
 	| (RankEffect & {readonly kind: 'kill'; readonly signum: number})
 	/** The rank may delete what is left of its part. */
@@ -90,19 +94,28 @@ export function effectsOfJob({value, context}: JobSnapshot): readonly Effect[] {
 					attempt,
 					rank,
 				})),
+				...readyRanks(context).map(rank => ({
+					kind: 'begin' as const,
+					key: `begin:${id}.${attempt}:${rank}`,
+					id,
+					attempt,
+					rank,
+				})),
 				...releases(context),
 				...pastForgets(context),
 			];
 		case 'cleanup':
 			return [
-				...[...ranksIn(ranks, 'requested'), ...ranksIn(ranks, 'started')].map(rank => ({
-					kind: 'kill' as const,
-					key: `kill:${id}.${attempt}:${rank}`,
-					id,
-					attempt,
-					rank,
-					signum: exception?.type === 'timeout' && !isEvicted ? SIGALRM : SIGTERM,
-				})),
+				...[...ranksIn(ranks, 'requested'), ...ranksIn(ranks, 'started')]
+					.filter(isToEnd(ranks))
+					.map(rank => ({
+						kind: 'kill' as const,
+						key: `kill:${id}.${attempt}:${rank}`,
+						id,
+						attempt,
+						rank,
+						signum: exception?.type === 'timeout' && !isEvicted ? SIGALRM : SIGTERM,
+					})),
 				...releases(context),
 				...pastForgets(context),
 			];
@@ -157,6 +170,11 @@ function releases({id, attempt, ranks: parts}: JobContext): Effect[] {
 	return [{kind: 'release', key: `release:${id}.${attempt}:${ranks.join(',')}`, id, attempt, ranks}];
 }
 
+/** An epilog is not ended with the job that it follows. */
+function isToEnd(ranks: JobContext['ranks']): (rank: number) => boolean {
+	return rank => ranks[rank]?.phase !== 'epilog';
+}
+
 function ranksIn(ranks: JobContext['ranks'], state: string): number[] {
 	return Object.entries(ranks)
 		.filter(([, part]) => part.state === state)
@@ -192,22 +210,29 @@ function advanceOf(value: string, context: JobContext): JobFactBody | null {
 				return {type: 'job.start', id, atMs: Math.max(...parts.map(part => part.startedMs ?? 0))};
 			}
 			if (complaints[0] !== undefined) return complain(id, complaints[0]);
-			if (started && allExited) return finish(context);
+			const prologFinish = prologFinishOf(context);
+			if (prologFinish !== null) return prologFinish;
+			if (started && parts.every(hasEnded)) return finish(context);
 			if (!started && parts.some(part => part.state === 'exited' && part.startedMs === null)) {
 				return complain(id, {type: 'exec', severity: 0, note: 'a rank reported its end without a start'});
 			}
 			return null;
 		}
-		case 'cleanup':
+		case 'cleanup': {
 			if (complaints[0] !== undefined) return complain(id, complaints[0]);
+			const prologFinish = prologFinishOf(context);
+			if (prologFinish !== null) return prologFinish;
+			if (started && !finished && !isToRunAgain(context) && parts.every(hasEnded)) return finish(context);
+			const epilog = epilogStartOf(context) ?? epilogFinishOf(context);
+			if (epilog !== null && (finished || !started || isToRunAgain(context))) return epilog;
 			if (!allExited) return null;
-			if (started && !finished && !isToRunAgain(context)) return finish(context);
 			if (hasResources && parts.some(part => !part.released)) {
 				return {type: 'job.release', id, ranks: unreleasedOf(ranks), final: true};
 			}
 			if (hasResources) return {type: 'job.free', id};
 			if (isToRunAgain(context)) return {type: 'job.requeue', id, attempt: context.attempt};
 			return {type: 'job.clean', id};
+		}
 		default:
 			return null;
 	}

@@ -1,4 +1,5 @@
 /** How the user's eventlog (RFC 18, RFC 21) shows the facts of a job. Pure. */
+import {perilogEventOf} from './job-perilog.ts';
 import type {Json, JobEvent, JobFact} from './job.ts';
 
 /** A fact as an entry of the user's eventlog. */
@@ -27,6 +28,10 @@ export function jobEventOf(fact: JobFact): JobEvent {
 			return entry({ranks: fact.ranks, final: fact.final});
 		case 'job.requeue':
 			return entry({attempt: fact.attempt});
+		case 'job.prolog-finish':
+		case 'job.epilog-start':
+		case 'job.epilog-finish':
+			return perilogEventOf(fact);
 		case 'job.validate':
 		case 'job.depend':
 		case 'job.alloc':

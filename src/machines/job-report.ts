@@ -2,6 +2,7 @@
  * What a rank reports about its part of a job, how the root accounts for it, and which task decides a job's status.
  * Pure data and functions; used by the job machine.
  */
+import type {ScriptEnd} from './job-perilog.ts';
 
 export interface TaskStarted {
 	readonly task: number;
@@ -38,7 +39,14 @@ export type ReportBody =
 			/** Another rank of the job has said the same before: it needs no exception of its own. */
 			readonly isRepeated?: true;
 	  }
-	| {readonly kind: 'exited'; readonly tasks: readonly TaskEnded[]}
+	/** The rank's prolog has started; its tasks wait. */
+	| {readonly kind: 'prolog-started'; readonly pid: number; readonly startMs: number}
+	/** It is over; unless it failed, the tasks wait for those of the other ranks. */
+	| {readonly kind: 'prolog-ended'; readonly end: ScriptEnd}
+	/** All tasks have ended, and the rank's epilog follows. */
+	| {readonly kind: 'tasks-ended'; readonly tasks: readonly TaskEnded[]}
+	/** `epilog`: how it ended, if one was run. */
+	| {readonly kind: 'exited'; readonly tasks: readonly TaskEnded[]; readonly epilog?: ScriptEnd}
 	/** The rank does not have its part, although it was started there: the root's own conclusion. */
 	| {readonly kind: 'lost'; readonly note: string; readonly endMs: number};
 
@@ -55,6 +63,13 @@ export interface RankPart {
 	readonly ends: readonly TaskEnded[];
 	/** Its resources were given back. */
 	readonly released: boolean;
+	/**
+	 * How far a part with a prolog or epilog has come; absent for others. `ready`: its prolog is over, and its tasks wait.
+	 * `epilog`: its tasks are over, so `ends` is complete.
+	 */
+	readonly phase?: 'prolog' | 'ready' | 'tasks' | 'epilog';
+	readonly prolog?: ScriptEnd;
+	readonly epilog?: ScriptEnd;
 }
 
 export interface Report {
@@ -68,30 +83,55 @@ export interface Report {
 export function accountReport(part: RankPart, {seq, bootId, atMs, body}: Report): RankPart {
 	switch (body.kind) {
 		case 'started': {
+			if (part.phase === 'epilog') return {...part, seq};
 			// A rank may have no task: a job's total can be less than its slots.
 			const startedMs = earliest(body.tasks.map(({startMs}) => startMs)) ?? atMs;
-			return {...part, seq, bootId, state: 'started', tasks: body.tasks, startedMs};
+			const phase = part.phase === undefined ? {} : {phase: 'tasks' as const};
+			return {...part, seq, bootId, state: 'started', tasks: body.tasks, startedMs, ...phase};
 		}
 		case 'exception':
 			return {...part, seq};
+		case 'prolog-started':
+			if (part.phase !== undefined || part.startedMs !== null) return {...part, seq};
+			return {...part, seq, bootId, state: 'started', phase: 'prolog'};
+		case 'prolog-ended':
+			if (part.phase === 'tasks' || part.phase === 'epilog') return {...part, seq};
+			return {...part, seq, bootId, state: 'started', phase: 'ready', prolog: body.end};
+		case 'tasks-ended':
+			if (part.phase === 'epilog') return {...part, seq};
+			return {...part, seq, bootId, state: 'started', phase: 'epilog', ...endsOf(part, body.tasks, atMs)};
 		case 'exited': {
-			// What was started and is not mentioned has ended too, and nobody knows how.
-			const said = new Set(body.tasks.map(({task}) => task));
-			const unsaid = part.tasks
-				.filter(({task}) => !said.has(task))
-				.map(({task}) => ({task, waitStatus: null, endMs: atMs}));
-			const ends = [...body.tasks, ...unsaid];
-			const exitedMs = latest(ends.map(({endMs}) => endMs));
-			const startedMs = part.startedMs ?? exitedMs;
-			return {...part, seq, state: 'exited', ends, startedMs, exitedMs};
+			const epilog = body.epilog === undefined ? {} : {epilog: body.epilog};
+			if (part.phase === 'epilog') return {...part, seq, state: 'exited', ...epilog};
+			return {...part, seq, state: 'exited', ...endsOf(part, body.tasks, atMs), ...epilog};
 		}
 		case 'lost': {
+			// That the tasks were over is known: only the epilog is lost.
+			if (part.phase === 'epilog') {
+				const epilog = {verdict: 'failed' as const, waitStatus: null, endMs: body.endMs, note: body.note};
+				return {...part, seq, state: 'exited', epilog};
+			}
 			const ends = part.tasks.map(({task}) => ({task, waitStatus: null, endMs: body.endMs}));
 			return {...part, seq, state: 'exited', ends, exitedMs: body.endMs};
 		}
 		default:
 			return body satisfies never;
 	}
+}
+
+/** What was started and is not mentioned has ended too, and nobody knows how. */
+function endsOf(
+	part: RankPart,
+	tasks: readonly TaskEnded[],
+	atMs: number,
+): Pick<RankPart, 'ends' | 'startedMs' | 'exitedMs'> {
+	const said = new Set(tasks.map(({task}) => task));
+	const unsaid = part.tasks
+		.filter(({task}) => !said.has(task))
+		.map(({task}) => ({task, waitStatus: null, endMs: atMs}));
+	const ends = [...tasks, ...unsaid];
+	const exitedMs = latest(ends.map(({endMs}) => endMs));
+	return {ends, startedMs: part.startedMs ?? exitedMs, exitedMs};
 }
 
 /** Not by Math.min: a job may have more tasks than a call can have arguments. */

@@ -6,7 +6,8 @@
  *
  * A severity-0 exception leads from any active state to cleanup. A job leaves cleanup when every rank has reported that
  * nothing of it is left there. A job that asks for it and whose node is lost (`job.evict`) runs again instead of ending:
- * from cleanup `job.requeue` leads back to priority, and the next allocation is another attempt.
+ * from cleanup `job.requeue` leads back to priority, and the next allocation is another attempt. A job with a prolog starts
+ * no task before it has succeeded everywhere, and one with an epilog stays in cleanup until it is over (job-perilog.ts).
  */
 import {assign, setup} from 'xstate';
 import {Idset} from '../formats/idset.ts';
@@ -17,7 +18,18 @@ import {
 	hasDependency,
 	type JobDependency,
 } from './job-dependencies.ts';
+import {adopted, NEW_PART, ranksOfR, readopted} from './job-adopt.ts';
 import {jobEventOf} from './job-event.ts';
+import {
+	complaintOf,
+	hasEnded,
+	perilogGuards,
+	planned,
+	prologStartOf,
+	type Perilog,
+	type PerilogFact,
+	type PerilogPlan,
+} from './job-perilog.ts';
 import {accountReport, decisiveEnd, type RankPart, type ReportBody, type TaskOutput} from './job-report.ts';
 import {compileMachine, type Fact, type Snapshot} from './machine.ts';
 
@@ -57,6 +69,7 @@ export interface JobAdoptFact extends JobFactBase {
 	readonly attempt: number;
 	readonly submitMs: number;
 	readonly allocMs: number;
+	readonly perilog?: PerilogPlan;
 }
 
 export interface JobExceptionFact extends JobFactBase {
@@ -78,7 +91,14 @@ export type JobFact =
 	| (JobFactBase & {readonly type: 'job.dependency-remove'; readonly description: string})
 	| (JobFactBase & {readonly type: 'job.priority'; readonly priority: number})
 	| (JobFactBase & {readonly type: 'job.urgency'; readonly urgency: number; readonly userid: number})
-	| (JobFactBase & {readonly type: 'job.alloc'; readonly R: Json; readonly ranks: readonly number[]})
+	| (JobFactBase & {
+			readonly type: 'job.alloc';
+			readonly R: Json;
+			readonly ranks: readonly number[];
+			/** What is to be run before and after its tasks on each rank; absent: nothing. */
+			readonly perilog?: PerilogPlan;
+	  })
+	| PerilogFact
 	/** A rank reported something about its part; see job-report.ts. */
 	| (JobFactBase & {
 			readonly type: 'job.report';
@@ -163,6 +183,8 @@ export interface JobContext {
 	readonly past?: readonly PastAttempt[];
 	/** What it waits for still; absent: it never waited for anything. */
 	readonly dependencies?: readonly JobDependency[];
+	/** Of the present attempt; absent or null: it has neither prolog nor epilog. */
+	readonly perilog?: Perilog | null;
 }
 
 export type JobSnapshot = Snapshot<JobContext>;
@@ -225,7 +247,9 @@ const chart = setup({
 		isOfRank: ({context, event}) => 'rank' in event && context.ranks[event.rank] !== undefined,
 		allStarted: ({context}) =>
 			!context.started && Object.values(context.ranks).every(part => part.startedMs !== null),
-		isOver: ({context}) => context.started && !context.finished && allExited(context),
+		isOver: ({context}) =>
+			context.started && !context.finished && Object.values(context.ranks).every(hasEnded),
+		...perilogGuards,
 		isReleasable: ({context}) => allExited(context),
 		isPartialRelease: ({context, event}) => {
 			if (event.type !== 'job.release' || event.final) return false;
@@ -258,14 +282,24 @@ const chart = setup({
 		allocate: assign(({context, event}) => {
 			if (event.type !== 'job.alloc') return {};
 			const ranks = Object.fromEntries(event.ranks.map(rank => [String(rank), NEW_PART]));
-			return {R: event.R, hasResources: true, attempt: context.attempt + 1, ranks};
+			const attempt = context.attempt + 1;
+			return {R: event.R, hasResources: true, attempt, ranks, ...planned(event.perilog)};
 		}),
+		askForProlog: assign(({context: {events}, event}) => {
+			const added = event.type === 'job.alloc' ? prologStartOf(event.perilog, event.atMs) : [];
+			return added.length === 0 ? {} : {events: [...events, ...added]};
+		}),
+		finishProlog: assign(({context}) => ({perilog: {...context.perilog, isPrologOver: true as const}})),
+		startEpilog: assign(({context}) => ({perilog: {...context.perilog, isEpilogBegun: true as const}})),
+		finishEpilog: assign(({context}) => ({perilog: {...context.perilog, isEpilogOver: true as const}})),
 		account: assign(({context, event}) => {
 			if (event.type !== 'job.report') return {};
 			const {rank, seq, bootId, atMs, body} = event;
 			const part = context.ranks[rank];
 			if (part === undefined) return {};
 			const ranks = {...context.ranks, [rank]: accountReport(part, {seq, bootId, atMs, body})};
+			const complaint = complaintOf(body, part);
+			if (complaint !== null) return {ranks, complaints: [...context.complaints, complaint]};
 			if (body.kind !== 'exception' || body.isRepeated === true) return {ranks};
 			const {exception: type, severity, note} = body;
 			return {ranks, complaints: [...context.complaints, {type, severity, note}]};
@@ -345,7 +379,7 @@ const chart = setup({
 			on: {
 				'job.priority': {actions: ['prioritize', 'log']},
 				'job.urgency': {target: 'priority', actions: ['urge', 'log']},
-				'job.alloc': {guard: 'hasRanks', target: 'run', actions: ['allocate', 'log']},
+				'job.alloc': {guard: 'hasRanks', target: 'run', actions: ['allocate', 'log', 'askForProlog']},
 				'job.adopt': {guard: 'isLaterAttempt', target: 'run', actions: 'readopt'},
 				'job.exception': EXCEPTION,
 			},
@@ -353,6 +387,7 @@ const chart = setup({
 		run: {
 			on: {
 				...EVENT_OF_REPORT,
+				'job.prolog-finish': {guard: 'mayFinishProlog', actions: ['finishProlog', 'log']},
 				'job.start': {guard: 'allStarted', actions: ['start', 'log']},
 				'job.finish': {guard: 'isOver', target: 'cleanup', actions: ['finish', 'log']},
 				'job.release': {guard: 'isPartialRelease', actions: ['release', 'log']},
@@ -363,6 +398,9 @@ const chart = setup({
 		cleanup: {
 			on: {
 				...EVENT_OF_REPORT,
+				'job.prolog-finish': {guard: 'mayFinishProlog', actions: ['finishProlog', 'log']},
+				'job.epilog-start': {guard: 'mayStartEpilog', actions: ['startEpilog', 'log']},
+				'job.epilog-finish': {guard: 'mayFinishEpilog', actions: ['finishEpilog', 'log']},
 				'job.finish': {guard: 'isOver', actions: ['finish', 'log']},
 				'job.release': [
 					{guard: 'isReleasable', actions: ['release', 'log']},
@@ -379,17 +417,6 @@ const chart = setup({
 });
 
 export const jobMachine = compileMachine<JobContext, JobFact>(chart, ({id}) => `job ${id}`);
-
-const NEW_PART: RankPart = {
-	state: 'requested',
-	seq: 0,
-	bootId: '',
-	startedMs: null,
-	exitedMs: null,
-	tasks: [],
-	ends: [],
-	released: false,
-};
 
 function allExited({ranks}: JobContext): boolean {
 	return Object.values(ranks).every(part => part.state === 'exited');
@@ -413,8 +440,9 @@ export function heldRanksOf({hasResources, ranks}: JobContext): number[] {
 }
 
 /** As after its submission, but that it knows its past. */
-function requeued({attempt, R, past = []}: JobContext): Partial<JobContext> {
+function requeued({attempt, R, past = [], perilog}: JobContext): Partial<JobContext> {
 	return {
+		...(perilog === undefined ? {} : {perilog: null}),
 		R: null,
 		ranks: {},
 		started: false,
@@ -427,53 +455,4 @@ function requeued({attempt, R, past = []}: JobContext): Partial<JobContext> {
 		evicted: '',
 		past: R === null ? past : [...past, {attempt, R}].slice(-PAST_ATTEMPTS_MAX),
 	};
-}
-
-/** The ranks of R version 1 (RFC 20), spelled out. */
-export function ranksOfR(R: Json): number[] {
-	const lite = (R.execution as {R_lite?: {rank?: unknown}[]} | undefined)?.R_lite ?? [];
-	return lite.flatMap(({rank}) =>
-		String(rank)
-			.split(',')
-			.flatMap(range => {
-				const [first = 0, last = first] = range.split('-').map(Number);
-				return Array.from({length: last - first + 1}, (_, index) => first + index);
-			}),
-	);
-}
-
-function adopted(fact: JobAdoptFact): Partial<JobContext> {
-	const {id, userid, urgency, flags, jobspec, R, attempt, submitMs, allocMs, atMs} = fact;
-	const events: JobEvent[] = [
-		{name: 'submit', atMs: submitMs, context: {userid, urgency, flags, version: 1}},
-		{name: 'validate', atMs: submitMs, context: null},
-		{name: 'depend', atMs: submitMs, context: null},
-		{name: 'priority', atMs: submitMs, context: {priority: urgency}},
-		{name: 'alloc', atMs: allocMs, context: null},
-		{name: 'debug.adopt', atMs, context: {attempt}},
-	];
-	const ranks = Object.fromEntries(ranksOfR(R).map(rank => [String(rank), NEW_PART]));
-	return {
-		id,
-		userid,
-		urgency,
-		priority: urgency,
-		flags,
-		jobspec,
-		R,
-		attempt,
-		hasResources: true,
-		ranks,
-		events,
-	};
-}
-
-/** The allocation that was lost, and that it was found. */
-function readopted({events}: JobContext, {R, attempt, allocMs, atMs}: JobAdoptFact): Partial<JobContext> {
-	const ranks = Object.fromEntries(ranksOfR(R).map(rank => [String(rank), NEW_PART]));
-	const found: JobEvent[] = [
-		{name: 'alloc', atMs: allocMs, context: null},
-		{name: 'debug.adopt', atMs, context: {attempt}},
-	];
-	return {R, attempt, hasResources: true, ranks, events: [...events, ...found]};
 }

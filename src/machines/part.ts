@@ -71,7 +71,10 @@ const REPORT = [
 const chart = setup({
 	types: {context: {} as PartContext, events: {} as PartFact},
 	guards: {
-		isStart: ({context, event}) => isNext(context, event, 'started'),
+		isStart: ({context, event}) =>
+			(['started', 'prolog-started', 'prolog-ended', 'tasks-ended'] as const).some(kind =>
+				isNext(context, event, kind),
+			),
 		isEnd: ({context, event}) => isNext(context, event, 'exited'),
 		isOther: ({context, event}) => isNext(context, event, 'exception'),
 		isAck: ({context, event}) =>

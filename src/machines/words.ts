@@ -65,6 +65,7 @@ const jobFacts: FactTable<JobFact, 'id'> = {
 			attempt: 'which of its runs was found',
 			submitMs: 'when it was submitted',
 			allocMs: 'when it got its resources',
+			perilog: 'as in `job.alloc`',
 		},
 	},
 	'job.validate': {says: 'The job is in order.', fields: {}},
@@ -83,7 +84,27 @@ const jobFacts: FactTable<JobFact, 'id'> = {
 	},
 	'job.alloc': {
 		says: 'The scheduler gave the job its resources; a new attempt begins.',
-		fields: {R: 'the resources (RFC 20)', ranks: 'the ranks of R, as numbers'},
+		fields: {
+			R: 'the resources (RFC 20)',
+			ranks: 'the ranks of R, as numbers',
+			perilog:
+				'what runs before and after its tasks on each rank: `prolog` and `epilog`, each with `argv` and `timeoutMs`; absent: nothing',
+		},
+	},
+	'job.prolog-finish': {
+		says: "All ranks' prologs are over, or never were begun.",
+		fields: {
+			status: 'the highest raw wait status, or null: one is unknown',
+			isCanceled: 'true where none was begun',
+		},
+	},
+	'job.epilog-start': {says: 'A rank has begun its epilog.', fields: {}},
+	'job.epilog-finish': {
+		says: "All ranks' epilogs are over.",
+		fields: {
+			status: 'the highest raw wait status, or null: one is unknown',
+			isCanceled: 'never there',
+		},
 	},
 	'job.start': {says: 'All parts have started. Happened when the last of them did.', fields: {}},
 	'job.report': {
@@ -92,7 +113,7 @@ const jobFacts: FactTable<JobFact, 'id'> = {
 			rank: RANK,
 			seq: "the report's number within the part, from 1",
 			bootId: "the boot of the rank's node",
-			body: '`started`, `exception`, `exited`, or `lost`',
+			body: '`started`, `exception`, `exited`, or `lost`; with a prolog or epilog also `prolog-started`, `prolog-ended` and `tasks-ended`',
 		},
 	},
 	'job.reattach': {says: 'A rank that rejoined still has its part running.', fields: {rank: RANK}},
@@ -147,7 +168,7 @@ const partFacts: FactTable<PartFact, 'id' | 'attempt'> = {
 		fields: {
 			seq: 'its number within the part, from 1',
 			bootId: 'the boot of the node in which it happened',
-			body: '`started`, `exception`, or `exited`',
+			body: '`started`, `exception`, or `exited`; with a prolog or epilog also `prolog-started`, `prolog-ended` and `tasks-ended`',
 		},
 	},
 	'part.terminate': {
@@ -294,7 +315,12 @@ export const jobWords: MachineWords = {
 		isStarted: "the rank's part is started",
 		isOfRank: 'the rank has a part',
 		allStarted: 'every part has a start time, and the job has not started before',
-		isOver: 'the job has started, has not finished before, and every part has exited',
+		isOver: 'the job has started, has not finished before, and the tasks of every part are over',
+		mayFinishProlog:
+			"the job has a prolog, it has not finished before, and every part's is over or the part has exited",
+		mayStartEpilog:
+			"the job has an epilog, it has not started before, the prolog is over, and a part's epilog has begun",
+		mayFinishEpilog: 'the epilog has started, has not finished before, and every part has exited',
 		isReleasable: 'every part has exited',
 		isPartialRelease: 'it is not the final one, and each of its ranks has exited and was not released',
 		isRequeued: 'it was evicted, has not ended otherwise, nothing is held, and every part has exited',
@@ -313,6 +339,10 @@ export const jobWords: MachineWords = {
 		urge: 'sets the urgency',
 		allocate: 'sets R, counts the attempt, and gives each rank a new part',
 		account: "brings the rank's part up to date; what it complains of becomes an exception",
+		askForProlog: 'adds `prolog-start` to the eventlog if there is a prolog',
+		finishProlog: 'notes that the prolog is over',
+		startEpilog: 'notes that the epilog has begun',
+		finishEpilog: 'notes that the epilog is over',
 		reattach: 'counts the reattachment',
 		keepOutput: 'notes what is kept, in place of what the rank said before',
 		start: 'marks the job started',
@@ -336,15 +366,16 @@ export const jobWords: MachineWords = {
 			forget: 'on each rank of an attempt that was given up',
 		},
 		run: {
-			advance: '`job.start`, `job.finish`, or the exception that a rank asked for',
+			advance: '`job.prolog-finish`, `job.start`, `job.finish`, or the exception that a rank asked for',
 			start: 'on each rank whose part is requested',
+			begin: 'on each rank whose prolog is over, once all have succeeded',
 			release: 'while others go on, of the ranks whose part has exited',
 			forget: 'on each rank of an attempt that was given up',
 		},
 		cleanup: {
 			advance:
-				'the exception that a rank asked for, `job.finish`, `job.release`, `job.free`, then `job.requeue` or `job.clean`',
-			kill: 'on each rank whose part has not exited: SIGALRM after a timeout, else SIGTERM',
+				'the exception that a rank asked for, `job.prolog-finish`, `job.finish`, `job.epilog-start`, `job.epilog-finish`, `job.release`, `job.free`, then `job.requeue` or `job.clean`',
+			kill: 'on each rank whose part has not exited and is not in its epilog: SIGALRM after a timeout, else SIGTERM',
 			release: 'while others go on, of the ranks whose part has exited',
 			forget: 'on each rank of an attempt that was given up',
 		},
@@ -359,13 +390,13 @@ export const partWords: MachineWords = {
 	states: {
 		none: 'This rank knows nothing of it.',
 		requested: 'It may be started; nothing of it has been seen to run.',
-		running: 'Its tasks were started.',
+		running: 'Its prolog or its tasks were started.',
 		exited: 'All its tasks have ended and its cgroup is empty.',
 		forgotten: 'The root knows its end; nothing of it is left here.',
 	},
 	facts: partFacts,
 	guards: {
-		isStart: 'a new report, that the part started',
+		isStart: 'a new report, that the prolog or the tasks of the part started or ended',
 		isEnd: 'a new report, that the part exited',
 		isOther: 'a new report of an exception',
 		isAck: 'a report after those that were acknowledged before, and one that was made',

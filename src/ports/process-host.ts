@@ -66,6 +66,10 @@ export interface LaunchSpec extends PartKey {
 	 * absent: there is no such directory.
 	 */
 	readonly carried?: readonly CarriedFile[];
+	/** Runs once before the tasks, which then wait for `begin`. */
+	readonly prolog?: ScriptSpec;
+	/** Runs once after all tasks have ended, if anything of the part was started. */
+	readonly epilog?: ScriptSpec;
 	/** All that is needed to register the job again from disk alone; opaque to the host, JSON. */
 	readonly record: string;
 }
@@ -132,6 +136,31 @@ export interface CarriedFile {
 	readonly encoding: 'utf-8' | 'base64';
 }
 
+/** A program that runs before or after the tasks of a part, once, as a process of its own cgroup, in `/`. */
+export interface ScriptSpec {
+	readonly argv: readonly string[];
+	readonly env: Readonly<Record<string, string>>;
+	/** From its start to SIGTERM; after the part's kill timeout SIGKILL. 0: no limit. */
+	readonly timeoutMs: number;
+}
+
+/** The output of a part's prolog and epilog has these in place of a task's rank. */
+export const PROLOG_TASK = -1;
+export const EPILOG_TASK = -2;
+
+/**
+ * How a prolog or epilog ended. `ok`: with exit code 0. `canceled`: by the order to end the part, which a prolog shares with
+ * the tasks; `stuck`: it did not, and was killed.
+ */
+export interface ScriptEnd {
+	readonly verdict: 'ok' | 'failed' | 'timeout' | 'canceled' | 'stuck';
+	/** The raw POSIX wait status, or null: unknown, because its shim died, or it could not be started. */
+	readonly waitStatus: number | null;
+	readonly endMs: number;
+	/** How it ended and the last line that it wrote, for people; absent when all is well. */
+	readonly note?: string;
+}
+
 /** A task's end. */
 export interface TaskEnd {
 	readonly task: number;
@@ -161,8 +190,17 @@ export type PartReport = PartKey & {readonly seq: number; readonly atMs: number}
 				readonly severity: number;
 				readonly note: string;
 		  }
-		/** All tasks have ended and the cgroup is empty: the resources are free. Always the last report. */
-		| {readonly kind: 'exited'; readonly tasks: readonly TaskEnd[]}
+		/** The prolog has started. */
+		| {readonly kind: 'prolog-started'; readonly pid: number; readonly startMs: number}
+		/** It has ended. Unless all is well, the tasks never start. */
+		| {readonly kind: 'prolog-ended'; readonly end: ScriptEnd}
+		/** All tasks have ended, and the epilog follows; said only where one does. */
+		| {readonly kind: 'tasks-ended'; readonly tasks: readonly TaskEnd[]}
+		/**
+		 * All tasks have ended, the epilog, if there was one, as well, and the cgroup is empty: the resources are free. Always
+		 * the last report.
+		 */
+		| {readonly kind: 'exited'; readonly tasks: readonly TaskEnd[]; readonly epilog?: ScriptEnd}
 	);
 
 /** One part as found on this node by its directory, its cgroup and the shell together. */
@@ -230,8 +268,13 @@ export interface ProcessHost {
 	/** Starts a part. Idempotent: tasks that were claimed before are never started again. */
 	launch(spec: LaunchSpec): void;
 	/**
-	 * Ends a part: `signum` to its tasks now, SIGKILL to all that is left after the part's kill timeout; also
-	 * takes the claims of tasks that were not started. Idempotent, resumed by the host after its restart; ends with
+	 * Starts the tasks of a part whose prolog has succeeded. Idempotent; does nothing where the prolog has not, or where the part
+	 * is to end.
+	 */
+	begin(key: PartKey): void;
+	/**
+	 * Ends a part: `signum` to its tasks, or its prolog, now, SIGKILL to all that is left after the part's kill timeout; also
+	 * takes the claims of tasks that were not started. An epilog runs all the same, and to its own end. Idempotent, resumed by the host after its restart; ends with
 	 * an `exited` report, at once for a part that nobody knows (with an empty `tasks`).
 	 */
 	terminate(key: PartKey, signum: number): void;

@@ -2,6 +2,7 @@
 import {SystemError} from '../formats/errno.ts';
 import type {Idset} from '../formats/idset.ts';
 import type {Json} from '../machines/job.ts';
+import type {PerilogPlan} from '../machines/job-perilog.ts';
 import type {ServiceRegistry} from '../net/service-registry.ts';
 import type {Core} from './core.ts';
 import type {Membership} from './membership.ts';
@@ -18,6 +19,8 @@ export interface SchedulingPolicy {
 	readonly exclude: Idset;
 	/** By name; empty: there is one queue, without a name. */
 	readonly queues: Readonly<Record<string, QueuePolicy>>;
+	/** What runs on each rank before and after the tasks of a job; absent: nothing. */
+	readonly perilog?: PerilogPlan;
 }
 
 export interface SchedulingOptions {
@@ -32,10 +35,12 @@ export class Scheduling {
 	readonly resources: Resources;
 	readonly queues: Queues;
 	readonly #core: Core;
+	readonly #perilog: PerilogPlan | undefined;
 	#scheduler: Scheduler | null = null;
 
 	constructor({core, membership, registry, policy}: SchedulingOptions) {
 		this.#core = core;
+		this.#perilog = policy?.perilog;
 		this.resources = new Resources({
 			core,
 			membership,
@@ -50,7 +55,8 @@ export class Scheduling {
 	begin(): void {
 		const {resources, queues} = this;
 		resources.begin();
-		this.#scheduler = new Scheduler({core: this.#core, resources, queues});
+		const perilog = this.#perilog === undefined ? {} : {perilog: this.#perilog};
+		this.#scheduler = new Scheduler({core: this.#core, resources, queues, ...perilog});
 	}
 
 	/** A rank was reconciled: looks at the queues again. */

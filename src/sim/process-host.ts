@@ -6,7 +6,9 @@
 
 import type {Clock, Timer} from '../ports/clock.ts';
 import {
+	EPILOG_TASK,
 	partName,
+	PROLOG_TASK,
 	type Exchange,
 	type HostAttributes,
 	type InputAnswer,
@@ -183,6 +185,10 @@ export class SimNode {
 		else part.refuse(this.#refusal);
 	}
 
+	begin(key: PartKey): void {
+		this.parts.get(partName(key))?.begin();
+	}
+
 	terminate(key: PartKey, signum: number): void {
 		const part = this.parts.get(partName(key));
 		if (part === undefined) {
@@ -274,6 +280,10 @@ export class SimProcessHost implements ProcessHost {
 		this.#order(() => this.#node.launch(spec));
 	}
 
+	begin(key: PartKey): void {
+		this.#order(() => this.#node.begin(key));
+	}
+
 	terminate(key: PartKey, signum: number): void {
 		this.#order(() => this.#node.terminate(key, signum));
 	}
@@ -303,7 +313,9 @@ export class SimProcessHost implements ProcessHost {
 		bytesMax: number,
 	): Promise<OutputChunk> {
 		const part = this.#node.parts.get(partName(key));
-		if (part?.spec.tasks.includes(task) !== true)
+		const {tasks = [], prolog, epilog} = part?.spec ?? {};
+		const isScript = (task === PROLOG_TASK && prolog) || (task === EPILOG_TASK && epilog);
+		if (part === undefined || (!tasks.includes(task) && !isScript))
 			throw new SystemError('ENOENT', `part ${partName(key)}: no output of task ${task} on this node`);
 		return part.output(task, stream, {offset, bytesMax});
 	}

@@ -5,7 +5,9 @@
 
 import type {Clock, Timer} from '../ports/clock.ts';
 import {
+	EPILOG_TASK,
 	partName,
+	PROLOG_TASK,
 	type Exchange,
 	type InputAnswer,
 	type InputWrite,
@@ -14,11 +16,13 @@ import {
 	type OutputChunk,
 	type OutputStream,
 	type PartReport,
+	type ScriptEnd,
 	type TaskEnd,
 } from '../ports/process-host.ts';
 import {SystemError} from '../formats/errno.ts';
 import {inputTasks} from '../exec/input-ring.ts';
 import {SimInput} from './sim-input.ts';
+import {newScript, newTask, unknownVerdict, verdictOf, type SimScript, type SimTask} from './sim-task.ts';
 import {scriptOf, type TaskScript} from './task-script.ts';
 
 /** What a part needs of its node. */
@@ -34,24 +38,6 @@ export interface PartSite {
 	readonly passages: {readonly part: string; readonly barrier: number; readonly puts: Exchange['puts']}[];
 	/** All tasks of a part wait at a barrier for those of other parts. */
 	exchange(exchange: Exchange): void;
-}
-
-interface SimTask {
-	readonly task: number;
-	readonly script: TaskScript;
-	pid: number;
-	startMs: number;
-	startMonotonicMs: number;
-	state: 'new' | 'alive' | 'ended';
-	hasShim: boolean;
-	/** PMI barriers that it has entered. */
-	entered: number;
-	/** When it ended, by the monotonic clock: what would have been written later never was. */
-	endMonotonicMs: number;
-	end: TaskEnd | null;
-	timer: Timer | null;
-	/** What it wrote because of its stdin. */
-	echoed: Uint8Array;
 }
 
 /** A report without its part, number and time, which `#report` adds. */
@@ -75,6 +61,9 @@ export class SimPart {
 	readonly #bootId: string;
 	readonly #tasks: SimTask[];
 	readonly #input: SimInput;
+	readonly #prolog: SimScript | null;
+	readonly #epilog: SimScript | null;
+	/** Its tasks were started, or never will be. */
 	#isStarted = false;
 	/** The signal of the last order to end it, or null. */
 	#orderSignum: number | null = null;
@@ -89,20 +78,7 @@ export class SimPart {
 		this.spec = spec;
 		this.#site = site;
 		this.#bootId = site.bootId;
-		this.#tasks = spec.tasks.map(task => ({
-			task,
-			script: script?.(spec, task) ?? scriptOf(spec.argv),
-			pid: 0,
-			startMs: 0,
-			startMonotonicMs: 0,
-			state: 'new',
-			hasShim: true,
-			entered: 0,
-			endMonotonicMs: Infinity,
-			end: null,
-			timer: null,
-			echoed: new Uint8Array(0),
-		}));
+		this.#tasks = spec.tasks.map(task => newTask(task, script?.(spec, task) ?? scriptOf(spec.argv)));
 		this.#input = new SimInput(
 			spec,
 			this.#tasks.map(task => ({
@@ -113,10 +89,26 @@ export class SimPart {
 				onEnd: () => this.#end(task, task.script.waitStatus),
 			})),
 		);
+		const scriptFor = (name: SimScript['name'], task: number): SimScript | null => {
+			const one = spec[name];
+			if (one === undefined) return null;
+			return newScript({name, task, spec: one, script: script?.(spec, task) ?? scriptOf(one.argv)});
+		};
+		this.#prolog = scriptFor('prolog', PROLOG_TASK);
+		this.#epilog = scriptFor('epilog', EPILOG_TASK);
 	}
 
+	/** With its prolog or epilog. */
 	get aliveTasks(): number {
-		return this.#tasks.filter(task => task.state === 'alive').length;
+		return this.#all.filter(task => task.state === 'alive').length;
+	}
+
+	get #all(): readonly SimTask[] {
+		return [...this.#tasks, ...this.#scripts];
+	}
+
+	get #scripts(): readonly SimScript[] {
+		return [this.#prolog, this.#epilog].filter(script => script !== null);
 	}
 
 	/** Whether it may be forgotten: it has exited, or it is of an earlier boot. */
@@ -126,7 +118,15 @@ export class SimPart {
 
 	launch(): void {
 		// Without a shell the shims that were asked for still start; only the report waits for the next one.
-		this.#site.clock.setTimer(this.#site.latencyMs, () => this.#start());
+		this.#site.clock.setTimer(this.#site.latencyMs, () => {
+			if (this.#prolog === null) this.#start();
+			else if (!this.#isStarted) this.#startScript(this.#prolog);
+		});
+	}
+
+	begin(): void {
+		const isReady = this.#prolog?.verdict?.verdict === 'ok' && this.#bootId === this.#site.bootId;
+		if (isReady && this.#orderSignum === null) this.#start();
 	}
 
 	refuse(reason: string): void {
@@ -142,6 +142,12 @@ export class SimPart {
 			return;
 		}
 		if (this.#bootId !== this.#site.bootId) return this.#concludeAfterReboot();
+		if (!this.#isStarted && this.#prolog !== null && this.#prolog.pid !== 0) {
+			// The tasks never start; the prolog is ended, and what follows it follows.
+			if (this.#prolog.verdict === null) return this.#escalate(signum);
+			this.#orderSignum = signum;
+			return this.#giveUpTasks();
+		}
 		if (!this.#isStarted) {
 			// The claims of its tasks are taken, so they never start.
 			this.#isStarted = true;
@@ -160,22 +166,23 @@ export class SimPart {
 	}
 
 	signalTask(task: number, signum: number): void {
-		const found = this.#tasks.find(candidate => candidate.task === task);
+		const found = this.#all.find(candidate => candidate.task === task);
 		if (found?.state === 'alive') this.#signalTask(found, signum);
 	}
 
 	/** Its rank has been out of contact with the root for longer than its lease. */
 	expireLease(): void {
-		if (this.#orderSignum !== null || this.aliveTasks === 0) return;
+		if (this.#orderSignum !== null || this.aliveTasks === 0 || this.#epilog?.pid) return;
 		const note = 'out of contact with the root for longer than exec.lease';
 		this.#report({kind: 'exception', type: 'lease-expired', severity: 0, note});
 		this.#escalate(SIGTERM);
 	}
 
 	loseShim(task: number): void {
-		const found = this.#tasks.find(candidate => candidate.task === task);
+		const found = this.#all.find(candidate => candidate.task === task);
 		if (found?.state !== 'alive' || !found.hasShim) return;
 		found.hasShim = false;
+		if (task < 0) return;
 		this.#site.whenUp(() => {
 			if (this.reports.at(-1)?.kind === 'exited') return;
 			const note = `the shim of task ${task} died: its exit status is lost`;
@@ -184,7 +191,11 @@ export class SimPart {
 	}
 
 	powerOff(): void {
-		for (const task of this.#tasks) {
+		for (const script of this.#scripts) {
+			script.limitTimer?.cancel();
+			script.killTimer?.cancel();
+		}
+		for (const task of this.#all) {
 			task.timer?.cancel();
 			if (task.state === 'alive') task.endMonotonicMs = this.#site.clock.monotonicMs();
 			task.state = 'ended';
@@ -193,13 +204,14 @@ export class SimPart {
 		this.#limitTimer?.cancel();
 		this.#killTimer?.cancel();
 		const ends = this.#tasks.map(task => task.end).filter(end => end !== null);
-		if (ends.length === this.#tasks.length && this.reports.at(-1)?.kind !== 'exited')
+		const isOver = this.#epilog === null && (this.#prolog === null || ends.length > 0);
+		if (isOver && ends.length === this.#tasks.length && this.reports.at(-1)?.kind !== 'exited')
 			this.#report({kind: 'exited', tasks: ends});
 	}
 
 	entry(): InventoryEntry {
 		const exited = this.reports.at(-1)?.kind === 'exited';
-		const started = this.reports.some(report => report.kind === 'started');
+		const started = this.reports.some(report => report.kind !== 'exception');
 		return {
 			id: this.spec.id,
 			attempt: this.spec.attempt,
@@ -215,8 +227,9 @@ export class SimPart {
 		stream: OutputStream,
 		{offset, bytesMax}: {readonly offset: number; readonly bytesMax: number},
 	): OutputChunk {
-		const found = this.#tasks.find(candidate => candidate.task === task);
-		if (found === undefined || this.spec[stream] !== null) return {data: new Uint8Array(0), eof: true};
+		const found = this.#all.find(candidate => candidate.task === task);
+		if (found === undefined || (task >= 0 && this.spec[stream] !== null))
+			return {data: new Uint8Array(0), eof: true};
 		const nowMs = Math.min(this.#site.clock.monotonicMs(), found.endMonotonicMs);
 		const text = (found.script.output ?? [])
 			.filter(part => part.stream === stream && found.startMonotonicMs + part.afterMs <= nowMs)
@@ -273,7 +286,7 @@ export class SimPart {
 	}
 
 	#expire(): void {
-		if (this.#orderSignum !== null || this.aliveTasks === 0) return;
+		if (this.#orderSignum !== null || !this.#tasks.some(({state}) => state === 'alive')) return;
 		this.#report({
 			kind: 'exception',
 			type: 'timeout',
@@ -288,11 +301,67 @@ export class SimPart {
 		if (this.#orderSignum === null) {
 			this.#limitTimer?.cancel();
 			this.#killTimer = this.#site.clock.setTimer(this.spec.killTimeoutMs, () =>
-				this.#site.whenUp(() => this.signal(SIGKILL)),
+				this.#site.whenUp(() => {
+					this.signal(SIGKILL);
+					this.#endProlog(SIGKILL);
+				}),
 			);
 		}
 		this.#orderSignum = signum;
 		this.signal(signum);
+		this.#endProlog(signum);
+	}
+
+	/** A prolog shares the order to end with the tasks. */
+	#endProlog(signum: number): void {
+		const prolog = this.#prolog;
+		if (prolog?.state !== 'alive') return;
+		prolog.cause ??= 'order';
+		prolog.isKilled ||= signum === SIGKILL;
+		this.#signalTask(prolog, signum);
+	}
+
+	#startScript(script: SimScript): void {
+		if (script.pid !== 0) return;
+		const {clock} = this.#site;
+		this.#site.starts.push(`${this.spec.id}.${this.spec.attempt}/${script.name}`);
+		script.pid = this.#site.takePid();
+		script.startMs = Math.round(clock.epochMs());
+		script.startMonotonicMs = clock.monotonicMs();
+		script.state = 'alive';
+		const {pid, startMs} = script;
+		if (script.name === 'prolog') {
+			this.#site.whenUp(() => this.#report({kind: 'prolog-started', pid, startMs}));
+		}
+		const {durationMs, waitStatus} = script.script;
+		if (durationMs !== Infinity)
+			script.timer = clock.setTimer(durationMs, () => this.#end(script, waitStatus));
+		const {timeoutMs} = script.spec;
+		if (timeoutMs === 0) return;
+		const end = (signum: number) => {
+			if (script.state !== 'alive') return;
+			script.cause ??= 'timeout';
+			this.#signalTask(script, signum);
+		};
+		script.limitTimer = clock.setTimer(timeoutMs, () => this.#site.whenUp(() => end(SIGTERM)));
+		const killMs = timeoutMs + this.spec.killTimeoutMs;
+		script.killTimer = clock.setTimer(killMs, () => this.#site.whenUp(() => end(SIGKILL)));
+	}
+
+	#scriptEnded(script: SimScript): void {
+		if (this.#bootId !== this.#site.bootId || script.verdict !== null) return;
+		script.verdict = verdictOf(script);
+		if (script.name === 'epilog') return this.#exit(script.verdict);
+		this.#report({kind: 'prolog-ended', end: script.verdict});
+		if (script.verdict.verdict !== 'ok' || this.#orderSignum !== null) this.#giveUpTasks();
+	}
+
+	/** No task of it will start. */
+	#giveUpTasks(): void {
+		if (this.#isStarted) return;
+		this.#isStarted = true;
+		for (const task of this.#tasks) task.state = 'ended';
+		this.#conclude();
 	}
 
 	#signalTask(task: SimTask, signum: number): void {
@@ -345,7 +414,16 @@ export class SimPart {
 			endMs: Math.round(this.#site.clock.epochMs()),
 			...(error === undefined ? {} : {error}),
 		};
-		if (this.aliveTasks > 0) return;
+		const script = this.#scripts.find(each => each === task);
+		if (script !== undefined) {
+			script.limitTimer?.cancel();
+			script.killTimer?.cancel();
+			this.#site.clock.setTimer(this.#site.latencyMs, () =>
+				this.#site.whenUp(() => this.#scriptEnded(script)),
+			);
+			return;
+		}
+		if (this.#tasks.some(({state}) => state === 'alive')) return;
 		this.#limitTimer?.cancel();
 		this.#killTimer?.cancel();
 		this.#site.clock.setTimer(this.#site.latencyMs, () => this.#site.whenUp(() => this.#conclude()));
@@ -353,10 +431,18 @@ export class SimPart {
 
 	#conclude(): void {
 		if (this.#bootId !== this.#site.bootId || this.reports.at(-1)?.kind === 'exited') return;
-		this.#report({
-			kind: 'exited',
-			tasks: this.#tasks.map(task => task.end).filter(end => end !== null),
-		});
+		if (this.#epilog === null) return this.#exit();
+		if (this.#epilog.pid !== 0) return;
+		this.#report({kind: 'tasks-ended', tasks: this.#ends});
+		this.#startScript(this.#epilog);
+	}
+
+	get #ends(): readonly TaskEnd[] {
+		return this.#tasks.map(task => task.end).filter(end => end !== null);
+	}
+
+	#exit(epilog?: ScriptEnd): void {
+		this.#report({kind: 'exited', tasks: this.#ends, ...(epilog === undefined ? {} : {epilog})});
 	}
 
 	/** Ends a part of an earlier boot: what has no exit status now will never have one. */
@@ -365,7 +451,8 @@ export class SimPart {
 		const tasks = this.#tasks
 			.filter(task => task.pid !== 0)
 			.map(task => task.end ?? {task: task.task, waitStatus: null, endMs});
-		this.#report({kind: 'exited', tasks});
+		const isBegun = this.reports.some(({kind}) => kind === 'tasks-ended');
+		this.#report({kind: 'exited', tasks, ...(isBegun ? {epilog: unknownVerdict(endMs)} : {})});
 	}
 
 	#report(fact: Fact): void {

@@ -7,6 +7,7 @@ import {ResourceSet} from '../formats/resource-set.ts';
 import {Idset} from '../formats/idset.ts';
 import {Broker} from '../broker/broker.ts';
 import type {BrokerPorts} from '../broker/broker-options.ts';
+import type {PerilogPlan} from '../machines/job-perilog.ts';
 import {KARY_DEFAULT, Topology} from '../net/overlay/topology.ts';
 import type {Link, Transport} from '../ports/transport.ts';
 import type {ProcessHost} from '../ports/process-host.ts';
@@ -41,6 +42,8 @@ export interface SimWorldOptions {
 	readonly cores?: number;
 	/** At a crash only so many unsynced writes survive; default: all (the process dies, not the machine). */
 	readonly keepWrites?: number;
+	/** What runs before and after the tasks of each job. */
+	readonly perilog?: PerilogPlan;
 }
 
 export class SimWorld {
@@ -103,6 +106,9 @@ export class SimWorld {
 			retentionFacts: 60,
 			config: {},
 			attributes: {},
+			...(this.#options.perilog === undefined
+				? {}
+				: {scheduling: {exclude: Idset.empty, queues: {}, perilog: this.#options.perilog}}),
 			write: line => this.lines.push(line),
 			onShutdown: async () => undefined,
 		}).then(
@@ -227,6 +233,8 @@ function watchHost(world: SimWorld, life: Life, host: ProcessHost): ProcessHost 
 	return proxy(host, {
 		launch: (...args: Parameters<ProcessHost['launch']>) =>
 			world.step(life, 'launch', () => host.launch(...args)),
+		begin: (...args: Parameters<ProcessHost['begin']>) =>
+			world.step(life, 'begin', () => host.begin(...args)),
 		terminate: (...args: Parameters<ProcessHost['terminate']>) =>
 			world.step(life, 'terminate', () => host.terminate(...args)),
 		forget: (...args: Parameters<ProcessHost['forget']>) =>

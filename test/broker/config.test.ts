@@ -62,6 +62,8 @@ kill-timeout = "10s"
 lease = "1h"
 prolog = "/bin/true"
 epilog = ["/bin/sh", "-c", "true"]
+prolog-timeout = "1.5m"
+epilog-timeout = "inf"
 output-limit = "10M"
 [log]
 retention = 5000
@@ -88,6 +90,8 @@ duration-max = "8h"
 			leaseMs: 3_600_000,
 			prolog: ['/bin/true'],
 			epilog: ['/bin/sh', '-c', 'true'],
+			prologTimeoutMs: 90_000,
+			epilogTimeoutMs: null,
 			outputBytesMax: 10 * 1024 * 1024,
 			shellTimeoutMs: 30_000,
 		},

@@ -302,6 +302,11 @@ export class Instance {
 		return this.cgroups.flatMap(path => pidsBelow(`${path}/job-${job.id}.${attempt}/${part}`));
 	}
 
+	/** The shim of the job's prolog or epilog. */
+	shimsOfScript(job: JobRow, script: 'prolog' | 'epilog', attempt = 1): number[] {
+		return this.cgroups.flatMap(path => pidsBelow(`${path}/job-${job.id}.${attempt}/${script}/shim`));
+	}
+
 	/** The shims that are alive, with the id of their job. */
 	shims(): {pid: number; id: string}[] {
 		if (this.user?.kind === 'session') return this.user.shims();

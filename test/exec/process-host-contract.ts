@@ -124,7 +124,9 @@ function outline(reports: readonly PartReport[]): string[] {
 		if (report.kind === 'exception') return `${report.seq} ${report.type} ${report.severity}`;
 		if (report.kind === 'started')
 			return `${report.seq} started ${report.tasks.map(({task}) => task).join()}`;
-		return `${report.seq} exited ${report.tasks.map(({task, waitStatus}) => `${task}:${waitStatus}`).join()}`;
+		if (report.kind === 'prolog-started') return `${report.seq} prolog-started`;
+		if (report.kind === 'prolog-ended') return `${report.seq} prolog-ended ${report.end.verdict}`;
+		return `${report.seq} ${report.kind} ${report.tasks.map(({task, waitStatus}) => `${task}:${waitStatus}`).join()}`;
 	});
 }
 

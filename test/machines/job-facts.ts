@@ -120,7 +120,7 @@ interface Base {
 	readonly atMs: number;
 }
 
-function submitFact(base: Base, requestId: string | null): JobSubmitFact {
+export function submitFact(base: Base, requestId: string | null): JobSubmitFact {
 	return {...base, type: 'job.submit', userid: 1000, urgency: 16, flags: 0, jobspec: JOBSPEC, requestId};
 }
 
@@ -199,6 +199,6 @@ function reportBodies(
 	];
 }
 
-function startsOf(rank: number, startMs: number): TaskStarted[] {
+export function startsOf(rank: number, startMs: number): TaskStarted[] {
 	return [2 * rank, 2 * rank + 1].map(task => ({task, pid: 100 + task, startTicks: 5, startMs}));
 }

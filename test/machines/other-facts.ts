@@ -44,6 +44,9 @@ const BODIES: readonly ReportBody[] = [
 	{kind: 'exception', exception: 'supervisor-lost', severity: 1, note: 'shim of task 0'},
 	{kind: 'exited', tasks: [{task: 0, waitStatus: 0, endMs: AT_MS}]},
 	{kind: 'exited', tasks: []},
+	{kind: 'prolog-started', pid: 5, startMs: AT_MS},
+	{kind: 'prolog-ended', end: {verdict: 'ok', waitStatus: 0, endMs: AT_MS}},
+	{kind: 'tasks-ended', tasks: [{task: 0, waitStatus: 0, endMs: AT_MS}]},
 	{kind: 'lost', note: 'never said by a part', endMs: AT_MS},
 ];
 

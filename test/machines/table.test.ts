@@ -17,6 +17,7 @@ import {queueMachine} from '../../src/machines/queue.ts';
 import {rpcMachine} from '../../src/machines/rpc.ts';
 import {jobRules} from './job-facts.ts';
 import {brokerRules, nodeRules, partRules, peerRules, queueRules, rpcRules} from './other-facts.ts';
+import {perilogRules} from './perilog-facts.ts';
 import {SEED, walksOf, type WalkRules} from './walk.ts';
 
 const WALKS = 120;
@@ -43,24 +44,29 @@ function byTable<C, F extends Fact>(
 }
 
 /** Contexts of many walks, evenly drawn, each with the pool that belongs to it. */
-function contextsOf<C, F extends Fact>({
-	machine,
-	poolOf,
-}: WalkRules<C, F>): {context: C; pool: readonly F[]}[] {
-	const all = fc
-		.sample(walksOf({machine, poolOf}), {numRuns: WALKS, seed: SEED})
-		.flatMap(({snapshots}) => snapshots);
-	const stride = Math.max(1, Math.floor(all.length / CONTEXTS_MAX));
-	return all
-		.filter((_, index) => index % stride === 0)
-		.map(snapshot => ({context: snapshot.context, pool: poolOf(snapshot)}));
+function contextsOf<C, F extends Fact>(
+	rules: readonly WalkRules<C, F>[],
+): {context: C; pool: readonly F[]}[] {
+	return rules.flatMap(({machine, poolOf}) => {
+		const all = fc
+			.sample(walksOf({machine, poolOf}), {numRuns: WALKS, seed: SEED})
+			.flatMap(({snapshots}) => snapshots);
+		const stride = Math.max(1, Math.floor(all.length / CONTEXTS_MAX));
+		return all
+			.filter((_, index) => index % stride === 0)
+			.map(snapshot => ({context: snapshot.context, pool: poolOf(snapshot)}));
+	});
 }
 
-function proveEqual<C, F extends Fact>(name: string, rules: WalkRules<C, F>): void {
+function proveEqual<C, F extends Fact>(
+	name: string,
+	rules: WalkRules<C, F>,
+	...others: readonly WalkRules<C, F>[]
+): void {
 	test(`the table of the ${name} machine is XState's machine, over every state and fact`, t => {
 		const {machine} = rules;
 		const said = new Map<string, Set<boolean>>();
-		for (const {context, pool} of contextsOf(rules)) {
+		for (const {context, pool} of contextsOf([rules, ...others])) {
 			for (const value of machine.states) {
 				const snapshot = {value, context};
 				for (const fact of pool) {
@@ -86,7 +92,7 @@ function proveEqual<C, F extends Fact>(name: string, rules: WalkRules<C, F>): vo
 	});
 }
 
-proveEqual('job', jobRules);
+proveEqual('job', jobRules, perilogRules);
 proveEqual('part', partRules);
 proveEqual('RPC', rpcRules);
 proveEqual('broker', brokerRules);

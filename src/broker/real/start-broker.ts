@@ -14,6 +14,7 @@ import {SchemeTransport} from '../../net/scheme-transport.ts';
 import type {Clock} from '../../ports/clock.ts';
 import type {Transport} from '../../ports/transport.ts';
 import {LevelStoreDir} from '../../store/real/level-store-dir.ts';
+import type {PerilogPlan} from '../../machines/job-perilog.ts';
 import {Broker} from '../broker.ts';
 import {isCluster} from '../bootstrap.ts';
 import type {BrokerConfig} from '../config.ts';
@@ -58,7 +59,11 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 		overlay,
 		create,
 		resources: resourcesOf(config, {rank, size: info.size, host: overlay.hosts[rank]!}),
-		scheduling: {exclude: Idset.parse(config.resource.exclude), queues: config.queues},
+		scheduling: {
+			exclude: Idset.parse(config.resource.exclude),
+			queues: config.queues,
+			...perilogOf(config),
+		},
 		killTimeoutMs: config.exec.killTimeoutMs,
 		outputBytesMax: config.exec.outputBytesMax,
 		retention: config.jobManager,
@@ -79,6 +84,18 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 		write: (line, severity) => write(`${severity}: ${line}`),
 		onShutdown: () => daemon.shutdownAsked(),
 	});
+}
+
+/** What the configuration runs around the tasks of jobs. */
+function perilogOf({exec}: BrokerConfig): {perilog?: PerilogPlan} {
+	const {prolog, epilog, prologTimeoutMs, epilogTimeoutMs} = exec;
+	if (prolog === null && epilog === null) return {};
+	return {
+		perilog: {
+			...(prolog === null ? {} : {prolog: {argv: prolog, timeoutMs: prologTimeoutMs ?? 0}}),
+			...(epilog === null ? {} : {epilog: {argv: epilog, timeoutMs: epilogTimeoutMs ?? 0}}),
+		},
+	};
 }
 
 /** Unix sockets; where the instance has several hosts, also TLS between them. */

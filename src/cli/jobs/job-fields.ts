@@ -130,12 +130,18 @@ function contextualInfo(job: JobRecord): string {
 		}
 		case 'RUN': {
 			const lost = job.values['out_of_contact'];
-			const nodes = scalarText(job.values['nodelist']);
+			const nodes = nodesAndScript(job);
 			return lost === undefined || lost === '' ? nodes : `${nodes} (out of contact: ${scalarText(lost)})`;
 		}
 		default:
-			return scalarText(job.values['nodelist']);
+			return nodesAndScript(job);
 	}
+}
+
+/** Where it runs, and which of the admin's scripts it waits for there. */
+function nodesAndScript({values}: JobRecord): string {
+	const nodes = scalarText(values['nodelist']);
+	return values['script'] === undefined ? nodes : `${nodes} (${scalarText(values['script'])})`;
 }
 
 /** Why it is over: an exception with its note, a signal, an exit code. */

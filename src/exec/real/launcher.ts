@@ -5,6 +5,7 @@
 
 import {spawn, type ChildProcess} from 'node:child_process';
 import {partName, type PartKey} from '../../ports/process-host.ts';
+import {taskName} from '../part-paths.ts';
 import {installedFile} from '../../ports/real/installation.ts';
 
 /** From `dist/src/exec/real/` to the root of the package. */
@@ -53,7 +54,7 @@ export class Launcher {
 	): void {
 		if (tasks.length === 0 || this.#isOver) return;
 		if (this.#pending === '') setImmediate(() => this.#send());
-		this.#pending += `${partName(key)} ${tasks.map(({task, local}) => `${task}:${local}`).join(' ')}\n`;
+		this.#pending += `${partName(key)} ${tasks.map(({task, local}) => `${taskName(task)}:${local}`).join(' ')}\n`;
 	}
 
 	/** Ends it once it has read what it was fed. */

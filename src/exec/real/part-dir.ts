@@ -21,9 +21,9 @@ import {
 import {asSystemError} from '../../formats/errno.ts';
 import type {CarriedFile, PartKey} from '../../ports/process-host.ts';
 import {decodeEvents, type JournalEvent} from '../journal.ts';
-import {decodePart, encodePart, journalIn, type StoredSpec} from '../launch-record.ts';
+import {decodePart, encodeLaunch, encodePart, journalIn, type StoredSpec} from '../launch-record.ts';
 import {parseLeaseRecord, type LeaseRecord} from '../lease.ts';
-import {parsePartDir, rankDir, type RankSite} from '../part-paths.ts';
+import {parsePartDir, rankDir, taskName, type RankSite} from '../part-paths.ts';
 import type {SpareDirs} from './spare-dirs.ts';
 import {parseClaim, parseExit, voidClaim, type Claim, type ExitRecord} from '../task-record.ts';
 
@@ -31,16 +31,24 @@ const HIGHEST_NAME = 'highest-job-id';
 const LEASE_NAME = 'lease';
 
 /**
- * Lays out the directory of a new part. One without `part` is a start that was cut off, and is completed.
+ * Lays out the directory of a new part, with the launch records of its prolog and epilog. One without `part` is a start that was
+ * cut off, and is completed.
  * @throws {SystemError} with the errno of the file system; then there is no `part`.
  */
-export function createPartDir(dir: string, spec: StoredSpec, spares?: SpareDirs): void {
+export function createPartDir(
+	dir: string,
+	spec: StoredSpec,
+	{scripts = [], spares}: {readonly scripts?: readonly StoredSpec[]; readonly spares?: SpareDirs} = {},
+): void {
 	try {
 		const text = encodePart(spec);
 		const isSimple = spec.cgroup !== '' && spec.tasks.length === 1 && spec.carried === undefined;
-		if (isSimple && spares?.take(dir, spec.tasks[0]!, text) === true) return;
+		if (isSimple && scripts.length === 0 && spares?.take(dir, spec.tasks[0]!, text) === true) return;
 		makeDir(dir);
 		if (spec.carried !== undefined) writeCarried(carriedDir(dir), spec.carried);
+		for (const script of scripts) {
+			writeFileSync(`${dir}/launch.${taskName(script.tasks[0]!)}`, encodeLaunch(script), {mode: 0o600});
+		}
 		writeFileSync(`${dir}/part.tmp`, text, {mode: 0o600});
 		renameSync(`${dir}/part.tmp`, partPath(dir));
 	} catch (error) {
@@ -79,13 +87,13 @@ export function readPart(dir: string): StoredPart | undefined {
 
 /** The claim of a task, or null when nobody has it. */
 export function readClaim(dir: string, task: number): Claim | null {
-	const text = readIfThere(`${dir}/claim.${task}`);
+	const text = readIfThere(claimPath(dir, task));
 	return text === undefined ? null : parseClaim(text);
 }
 
 /** The end of a task as its shim recorded it, or null. */
 export function readExit(dir: string, task: number): ExitRecord | null {
-	return parseExit(readIfThere(`${dir}/claim.${task}`) ?? '');
+	return parseExit(readIfThere(claimPath(dir, task)) ?? '');
 }
 
 /** Both at once; null when nobody has the task. */
@@ -93,7 +101,7 @@ export function readClaimAndExit(
 	dir: string,
 	task: number,
 ): {readonly claim: Claim; readonly exit: ExitRecord | null} | null {
-	const text = readIfThere(`${dir}/claim.${task}`);
+	const text = readIfThere(claimPath(dir, task));
 	return text === undefined ? null : {claim: parseClaim(text), exit: parseExit(text)};
 }
 
@@ -102,7 +110,7 @@ export function readClaimAndExit(
  * @throws {SystemError} ENOSPC and the like; then nobody has it yet.
  */
 export function takeClaim(dir: string, task: number): boolean {
-	const path = `${dir}/claim.${task}`;
+	const path = claimPath(dir, task);
 	try {
 		const fd = renamed(`${dir}/unclaimed.${task}`, path) ? openSync(path, 'r+') : openSync(path, 'wx', 0o600);
 		try {
@@ -227,6 +235,10 @@ export function writeHighestJobId(site: RankSite, id: bigint): void {
 	} catch (error) {
 		throw asSystemError(error, 'EIO', `write ${path}`);
 	}
+}
+
+function claimPath(dir: string, task: number): string {
+	return `${dir}/claim.${taskName(task)}`;
 }
 
 function partPath(dir: string): string {

@@ -4,7 +4,8 @@
  *
  * Invariants: a report is in the journal before it is sent; `exited` is reported only after the part's processes were
  * removed (its cgroup, where it has one), from when on no late shim can claim anything; an end without status is judged
- * only after the exit record was read again with nothing of the part alive.
+ * only after the exit record was read again with nothing of the part alive. A part with a prolog starts no task before `begin`, and one
+ * with an epilog is over only with that (part-scripts.ts).
  */
 
 import {asSystemError} from '../../formats/errno.ts';
@@ -13,17 +14,24 @@ import {partName, type InventoryEntry, type PartKey, type PartReport} from '../.
 import type {JournalEvent} from '../journal.ts';
 import type {StoredSpec} from '../launch-record.ts';
 import {PartLedger, type TaskEntry} from '../part-ledger.ts';
-import type {ProcessId, ShimEvent} from '../task-record.ts';
+import type {ShimEvent} from '../task-record.ts';
+import {takeClaim} from './part-dir.ts';
+import {PartJournal} from './part-journal.ts';
 import {PartTimers} from './part-timers.ts';
-import {appendJournal, readClaim, readExit, takeClaim} from './part-dir.ts';
 import type {PartProcesses} from './part-processes.ts';
+import {PartScripts} from './part-scripts.ts';
 import {isAlive, sendSignal} from './proc.ts';
+import {TaskClaims} from './task-claims.ts';
 
 /** What a part needs of its shell. */
 export interface PartSite {
 	readonly clock: Clock;
 	readonly log: (text: string) => void;
 	readonly report: (report: PartReport) => void;
+	/** The processes of a prolog or epilog. */
+	readonly processesOf: (script: StoredSpec) => PartProcesses;
+	/** Asks a launcher for what can be started now. */
+	readonly feed: (key: PartKey) => void;
 	/** Asks for somebody to go on with the output of a task whose shim was killed. */
 	readonly rescue: (key: PartKey, task: number) => void;
 }
@@ -35,6 +43,8 @@ export interface FoundPart {
 	readonly events: readonly JournalEvent[];
 	/** The journal's last line was cut off. */
 	readonly isTorn: boolean;
+	/** It is a prolog or an epilog: the part that it belongs to keeps the journal. */
+	readonly isScript?: boolean;
 }
 
 const SIGKILL = 9;
@@ -45,8 +55,6 @@ const SETTLE_RETRY_MS = 1;
 const SETTLE_RETRY_MS_MAX = 250;
 /** A shim that still waits for the end of output when nothing of its tasks is left gets this long. */
 const SHIM_LINGER_MS_MAX = 5000;
-/** How often a rescue is asked for: whoever is at it already makes the next one end at once. */
-const RESCUE_MS = 2000;
 
 export class PartSupervisor {
 	readonly spec: StoredSpec;
@@ -54,15 +62,14 @@ export class PartSupervisor {
 	readonly processes: PartProcesses;
 	readonly ledger: PartLedger;
 	readonly #site: PartSite;
-	/** The shims of started tasks, by task, as their claims name them. */
-	readonly #shims = new Map<number, ProcessId>();
-	/** When the next rescue of a lost task is due, by the monotonic clock. */
-	readonly #rescueDueMs = new Map<number, number>();
+	readonly #claims: TaskClaims;
 	/** Whether this shell has asked a launcher for its tasks. */
 	isFed = false;
 	/** Nothing of it is on disk: it could not be laid out. */
 	isRefused = false;
-	#unwritten = '';
+	readonly #journal: PartJournal | null;
+	/** Its prolog and epilog; null: it has neither. */
+	readonly #scripts: PartScripts | null;
 	#watch: {close(): void} | null = null;
 	readonly #timers: PartTimers;
 	#killTimer: Timer | null = null;
@@ -71,12 +78,13 @@ export class PartSupervisor {
 	/** When the tasks and what they left were gone, by the monotonic clock. */
 	#emptySinceMs: number | null = null;
 
-	constructor(site: PartSite, spec: StoredSpec, {dir, processes, events, isTorn}: FoundPart) {
+	constructor(site: PartSite, spec: StoredSpec, {dir, processes, events, isTorn, isScript}: FoundPart) {
 		this.#site = site;
 		this.spec = spec;
 		this.dir = dir;
 		this.processes = processes;
-		if (isTorn) this.#unwritten = '\n';
+		const onFailure = (text: string) => site.log(`part ${partName(spec)}: ${text}`);
+		this.#journal = isScript === true ? null : new PartJournal(dir, isTorn, onFailure);
 		this.ledger = new PartLedger(spec, events, nowMs(site.clock));
 		this.#timers = new PartTimers({
 			clock: site.clock,
@@ -84,6 +92,37 @@ export class PartSupervisor {
 			onLimit: () => this.#guard(() => this.#expire()),
 			onWarning: () => this.#guard(() => this.#warn()),
 			onExitTimeout: () => this.#guard(() => this.#abandon()),
+		});
+		this.#claims = new TaskClaims({
+			site,
+			spec,
+			dir,
+			ledger: this.ledger,
+			onStart: entry => this.#started(entry),
+			processes,
+			onShimLost: () => {
+				this.#watch ??= processes.watch(() => this.#guard(() => this.check()));
+			},
+		});
+		this.#scripts = spec.prolog === undefined && spec.epilog === undefined ? null : this.#makeScripts();
+	}
+
+	#makeScripts(): PartScripts {
+		const {spec, dir, ledger} = this;
+		return new PartScripts({
+			clock: this.#site.clock,
+			spec,
+			dir,
+			ledger,
+			supervise: (each, report) => {
+				const processes = this.#site.processesOf(each);
+				const found = {dir, processes, events: [], isTorn: false, isScript: true};
+				return new PartSupervisor({...this.#site, report}, each, found);
+			},
+			changed: () => {
+				this.#flush();
+				this.#settle();
+			},
 		});
 	}
 
@@ -99,13 +138,23 @@ export class PartSupervisor {
 
 	/** Whether something can happen that no shim will announce. */
 	get needsAttention(): boolean {
-		if (this.isExited || this.isOfEarlierBoot) return this.#unwritten !== '';
-		return this.ledger.order !== null || this.#unwritten !== '' || this.ledger.tasks.some(({lost}) => lost);
+		const isBehind = this.#journal?.isBehind === true;
+		if (this.isExited || this.isOfEarlierBoot) return isBehind;
+		const isLost = this.#scripts?.isLost === true || this.ledger.tasks.some(({lost}) => lost);
+		return this.ledger.order !== null || isBehind || isLost;
+	}
+
+	/** Whether anything of it was ever started. */
+	get isTouched(): boolean {
+		return this.ledger.isTouched || this.#scripts?.hasRun === true;
 	}
 
 	/** The tasks that no shim has taken, with their index in the part; none when it is being ended. */
 	get startable(): readonly {readonly task: number; readonly local: number}[] {
-		if (this.isExited || this.isOfEarlierBoot || this.ledger.order !== null) return [];
+		if (this.isExited || this.isOfEarlierBoot) return [];
+		const script = this.#scripts?.active ?? null;
+		if (script !== null) return script.startable;
+		if (this.ledger.order !== null || this.#scripts?.letsBegin === false) return [];
 		return this.ledger.tasks
 			.map(({task, phase}, local) => ({task, local, phase}))
 			.filter(({phase}) => phase === 'new');
@@ -114,7 +163,9 @@ export class PartSupervisor {
 	/** Finds out what is so, and goes on from there: after a restart, and now and then as a net. */
 	check(): void {
 		if (this.isExited) return this.#flush();
-		for (const entry of this.ledger.tasks) this.#checkTask(entry);
+		for (const entry of this.ledger.tasks) this.#claims.check(entry);
+		this.#scripts?.check();
+		if (this.isExited) return;
 		if (this.isOfEarlierBoot) return this.#concludeEarlierBoot();
 		this.#timers.arm(this.ledger);
 		this.#pursueOrder();
@@ -132,8 +183,15 @@ export class PartSupervisor {
 		this.#settle();
 	}
 
+	/** The prologs of all ranks have succeeded: the tasks may start. Does nothing where this one's has not. */
+	begin(): void {
+		this.#scripts?.begin();
+		if (this.startable.length > 0) this.#site.feed(this.spec);
+	}
+
 	/** What a shim says, or the launcher about one. */
 	take(event: ShimEvent): void {
+		if (!this.isExited && this.#scripts?.take(event) === true) return;
 		const entry = this.ledger.entry(event.task);
 		if (entry === undefined || this.isExited || this.isOfEarlierBoot) return;
 		switch (event.verb) {
@@ -204,6 +262,7 @@ export class PartSupervisor {
 
 	/** Ends a part whose tasks can't be started, some of them or all. */
 	fail(note: string): void {
+		if (this.#scripts?.active != null) return this.#scripts.active.fail(note);
 		this.ledger.noteFailure(note, nowMs(this.#site.clock));
 		this.#giveOrder(SIGKILL);
 		this.#flush();
@@ -222,6 +281,7 @@ export class PartSupervisor {
 	/** Ends a part whose rank has been out of contact with the root for longer than its lease. */
 	expireLease(note: string): void {
 		if (this.isExited || this.isOfEarlierBoot || this.ledger.order !== null) return;
+		if (this.ledger.areTasksEnded) return;
 		this.ledger.noteLeaseExpired(note, nowMs(this.#site.clock));
 		this.#giveOrder(SIGTERM);
 		this.#flush();
@@ -233,7 +293,7 @@ export class PartSupervisor {
 		return {
 			id,
 			attempt,
-			state: this.isExited ? 'exited' : this.ledger.isTouched ? 'running' : 'launching',
+			state: this.isExited ? 'exited' : this.isTouched ? 'running' : 'launching',
 			reports: [...this.ledger.reports],
 			bootId,
 			record,
@@ -246,58 +306,7 @@ export class PartSupervisor {
 		this.#settleTimer?.cancel();
 		this.#watch?.close();
 		this.#watch = null;
-	}
-
-	/** Reads claim and exit record of one task. */
-	#checkTask(entry: TaskEntry): void {
-		if (entry.phase === 'ended') return;
-		const {task} = entry;
-		const known = this.#shims.get(task);
-		// Nothing is new in the claim of a running task whose shim lives.
-		if (entry.phase === 'started' && known !== undefined && !this.isOfEarlierBoot && isAlive(known)) {
-			this.#noteRecordedEnd(entry);
-			return;
-		}
-		const claim = readClaim(this.dir, task);
-		if (claim === null) return;
-		if (claim.kind === 'void') return this.ledger.noteVoid(entry);
-		this.ledger.noteClaim(entry);
-		if (claim.shim !== null) this.#shims.set(task, claim.shim);
-		if (claim.task !== null) {
-			const isNews = entry.process === null;
-			this.ledger.noteStart(entry, claim.task);
-			if (isNews) this.#started(entry);
-		}
-		if (this.#noteRecordedEnd(entry) || this.isOfEarlierBoot) return;
-		if (claim.shim === null) {
-			// Cut short, so nothing was started: over as soon as that shim is surely gone.
-			if (!this.processes.isPopulated('shim')) this.ledger.noteVoid(entry);
-			return;
-		}
-		if (isAlive(claim.shim)) return;
-		// It may have recorded the end just before it died.
-		if (this.#noteRecordedEnd(entry)) return;
-		this.ledger.noteShimLost(entry, nowMs(this.#site.clock));
-		this.#watch ??= this.processes.watch(() => this.#guard(() => this.check()));
-		const monotonicMs = this.#site.clock.monotonicMs();
-		if (monotonicMs < (this.#rescueDueMs.get(task) ?? 0)) return;
-		this.#rescueDueMs.set(task, monotonicMs + RESCUE_MS);
-		this.#site.rescue(this.spec, task);
-	}
-
-	#noteRecordedEnd(entry: TaskEntry): boolean {
-		const exit = readExit(this.dir, entry.task);
-		if (exit === null) return false;
-		const {waitStatus, endMs, error, lostBytes} = exit;
-		this.ledger.noteEnd(entry, {
-			task: entry.task,
-			waitStatus,
-			endMs,
-			...(error === undefined ? {} : {error}),
-		});
-		if (lostBytes > 0)
-			this.ledger.noteLog(`task ${entry.task}: ${lostBytes} bytes of output were lost`, endMs);
-		return true;
+		this.#scripts?.close();
 	}
 
 	#started(entry: TaskEntry): void {
@@ -325,17 +334,17 @@ export class PartSupervisor {
 
 	/** The others go on long after the first task has ended. */
 	#abandon(): void {
-		for (const entry of this.ledger.tasks) this.#checkTask(entry);
-		if (!this.ledger.hasStragglers || this.#areTasksOver()) return this.check();
+		for (const entry of this.ledger.tasks) this.#claims.check(entry);
+		if (!this.ledger.hasStragglers || this.#claims.areTasksOver) return this.check();
 		const seconds = (this.spec.exitTimeoutMs ?? 0) / 1000;
 		this.abort(`a task has ended, and others go on ${seconds} s later (exit-timeout)`);
 	}
 
 	#expire(): void {
-		for (const entry of this.ledger.tasks) this.#checkTask(entry);
-		if (this.isExited || this.ledger.order !== null || this.#areTasksOver()) return this.check();
+		for (const entry of this.ledger.tasks) this.#claims.check(entry);
+		if (this.isExited || this.ledger.order !== null || this.#claims.areTasksOver) return this.check();
 		this.ledger.noteTimeout(nowMs(this.#site.clock));
-		this.#giveOrder(SIGALRM);
+		this.#giveOrder(this.#journal === null ? SIGTERM : SIGALRM);
 		this.#flush();
 		this.#settle();
 	}
@@ -358,6 +367,7 @@ export class PartSupervisor {
 
 	#applyOrder(signum: number): void {
 		this.#timers.cancel();
+		if (this.#scripts?.isPrologActive === true) this.#scripts.active?.terminate(signum);
 		this.#takeClaims();
 		if (signum !== SIGKILL) this.signal(signum);
 		this.#pursueOrder();
@@ -384,7 +394,7 @@ export class PartSupervisor {
 			if (entry.phase !== 'new') continue;
 			try {
 				if (takeClaim(this.dir, entry.task)) this.ledger.noteVoid(entry);
-				else this.#checkTask(entry);
+				else this.#claims.check(entry);
 			} catch (error) {
 				// A full disk. Once the part is over no shim can start it either; until then it may, and is told on.
 				this.#site.log(`part ${partName(this.spec)}: ${asSystemError(error).toString()}`);
@@ -400,38 +410,34 @@ export class PartSupervisor {
 		return this.processes.signal('payload', signum) > 0;
 	}
 
-	/** Whether no task of the part runs any more, as far as can be seen without the exit status of lost ones. */
-	#areTasksOver(): boolean {
-		return this.ledger.tasks.every(({phase, lost, process}) => {
-			if (phase === 'ended' || phase === 'void') return true;
-			if (!lost) return false;
-			return process === null ? !this.processes.isPopulated() : !isAlive(process);
-		});
-	}
-
 	/** Once the tasks are over: ends what they left behind, makes sure that nothing is left, makes the last report. */
 	#settle(): void {
-		if (this.isExited || this.isOfEarlierBoot || !this.#areTasksOver()) return;
+		if (this.isExited || this.isOfEarlierBoot || this.#scripts?.isPrologActive === true) return;
+		if (this.#scripts?.isHopeless === true) this.#takeClaims();
+		if (!this.#claims.areTasksOver) return;
 		const {processes} = this;
+		const hasEpilog = this.#scripts?.hasEpilog === true;
 		if (!processes.remove('payload')) {
 			processes.kill('payload');
 			return this.#settleLater();
 		}
 		this.#emptySinceMs ??= this.#site.clock.monotonicMs();
-		if (!processes.remove('shim') || !processes.remove()) {
+		if (!processes.remove('shim') || (!hasEpilog && !processes.remove())) {
 			if (this.#site.clock.monotonicMs() - this.#emptySinceMs > SHIM_LINGER_MS_MAX) {
 				this.#site.log(`part ${partName(this.spec)}: killing shims that wait for output of nobody`);
-				processes.kill();
+				processes.kill('shim');
 			}
 			return this.#settleLater();
 		}
-		const atMs = nowMs(this.#site.clock);
-		for (const entry of this.ledger.tasks) {
-			if (entry.phase === 'ended' || entry.phase === 'void') continue;
-			if (!this.#noteRecordedEnd(entry))
-				this.ledger.noteEnd(entry, {task: entry.task, waitStatus: null, endMs: atMs});
+		this.#claims.judgeEnds();
+		if (hasEpilog && !this.ledger.areTasksEnded) {
+			this.ledger.noteTasksEnded(nowMs(this.#site.clock));
+			this.#flush();
+			return this.#site.feed(this.spec);
 		}
-		this.ledger.conclude(atMs);
+		if (hasEpilog && this.#scripts?.isEpilogOver === false) return;
+		if (hasEpilog && !processes.remove()) return this.#settleLater();
+		this.ledger.conclude(nowMs(this.#site.clock), this.#scripts?.epilogEnd);
 		this.close();
 		this.#flush();
 	}
@@ -458,30 +464,18 @@ export class PartSupervisor {
 			if (entry.phase === 'new') this.ledger.noteVoid(entry);
 			else this.ledger.noteEnd(entry, {task: entry.task, waitStatus: null, endMs: atMs});
 		}
-		this.ledger.conclude(atMs);
+		// What it should have done for the next job was not done as far as is known.
+		this.ledger.conclude(atMs, this.#scripts?.lastEpilogEnd);
 		this.#flush();
 	}
 
 	/** Writes to the journal, then reports. Plain notes wait for the next report: they are for people. */
 	#flush({notes = false} = {}): void {
-		if (!notes && !this.ledger.hasNews && this.ledger.order === null && this.#unwritten === '') return;
+		const isBehind = this.#journal?.isBehind === true;
+		if (!notes && !this.ledger.hasNews && this.ledger.order === null && !isBehind) return;
 		const {lines, reports} = this.ledger.takeNews();
-		if (lines !== '' || this.#unwritten !== '') this.#write(lines);
+		if (!this.isRefused) this.#journal?.write(lines);
 		for (const report of reports) this.#site.report(report);
-	}
-
-	/** A journal that can't be written is kept in memory and tried again: exit records are the truth. */
-	#write(lines: string): void {
-		this.#unwritten += lines;
-		if (this.isRefused) return;
-		try {
-			appendJournal(this.dir, this.#unwritten);
-			this.#unwritten = '';
-		} catch (error) {
-			// Part of it may be there: a line of its own keeps what follows readable, and readers skip the rest.
-			if (!this.#unwritten.startsWith('\n')) this.#unwritten = `\n${this.#unwritten}`;
-			if (lines !== '') this.#site.log(`part ${partName(this.spec)}: ${asSystemError(error).toString()}`);
-		}
 	}
 
 	/** One bad part must not stop the others: an error in its timers ends in the log, and `check` comes again. */

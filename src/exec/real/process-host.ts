@@ -25,7 +25,12 @@ import {
 } from '../../ports/process-host.ts';
 import type {Random} from '../../ports/random.ts';
 import {checkSite, partCgroup, partDir, rankCgroup, type RankSite} from '../part-paths.ts';
-import {SHELL_PROTOCOL_CONTACT, SHELL_PROTOCOL_EXCHANGE, type ShellMessage} from '../shell-protocol.ts';
+import {
+	SHELL_PROTOCOL_CONTACT,
+	SHELL_PROTOCOL_EXCHANGE,
+	SHELL_PROTOCOL_SCRIPTS,
+	type ShellMessage,
+} from '../shell-protocol.ts';
 import {writeInputRing} from './input-ring-file.ts';
 import {listParts, readHighestJobId} from './part-dir.ts';
 import {ShellClient} from './shell-client.ts';
@@ -147,8 +152,24 @@ export class RealProcessHost implements ProcessHost {
 		if (this.#isClosed) return;
 		const launch = {spec, sinceMs: this.#options.clock.monotonicMs(), isSent: this.#client.isUp};
 		this.#launches.set(partName(spec), launch);
-		this.#client.send({type: 'launch', spec});
+		if (this.#client.isUp) this.#sendLaunch(spec);
 		this.#client.wake();
+	}
+
+	/** A shell of an earlier version would run the tasks without the prolog: rather nothing. */
+	#sendLaunch(spec: LaunchSpec): void {
+		const hasScripts = spec.prolog !== undefined || spec.epilog !== undefined;
+		if (!hasScripts || this.#protocol >= SHELL_PROTOCOL_SCRIPTS) {
+			this.#client.send({type: 'launch', spec});
+			return;
+		}
+		this.#launches.delete(partName(spec));
+		const who = `the job shell (pid ${this.#shellPid}) speaks version ${this.#protocol} of its protocol`;
+		this.#refuse(spec, `${who} and knows no prolog: it is replaced once its jobs have ended`);
+	}
+
+	begin(key: PartKey): void {
+		if (!this.#isClosed) this.#client.send({type: 'begin', key: {id: key.id, attempt: key.attempt}});
 	}
 
 	terminate(key: PartKey, signum: number): void {
@@ -348,7 +369,7 @@ export class RealProcessHost implements ProcessHost {
 		this.#lastFailure = '';
 		for (const launch of this.#launches.values()) {
 			launch.isSent = true;
-			this.#client.send({type: 'launch', spec: launch.spec});
+			this.#sendLaunch(launch.spec);
 		}
 		for (const {key, signum} of this.#terminations.values())
 			this.#client.send({type: 'terminate', key, signum});
@@ -424,12 +445,15 @@ export class RealProcessHost implements ProcessHost {
 			if (isSent || nowMs - sinceMs < LAUNCH_TIMEOUT_MS) continue;
 			// No shell has ever heard of it, so it can be given up without a doubt.
 			this.#launches.delete(name);
-			const {id, attempt} = spec;
-			const atMs = Math.round(this.#options.clock.epochMs());
-			const note = `no job shell could be started: ${error.toString()}`;
-			this.onReport({id, attempt, seq: 1, atMs, kind: 'exception', type: 'exec', severity: 0, note});
-			this.onReport({id, attempt, seq: 2, atMs, kind: 'exited', tasks: []});
+			this.#refuse(spec, `no job shell could be started: ${error.toString()}`);
 		}
+	}
+
+	/** Ends a part of which no shell has heard. */
+	#refuse({id, attempt}: PartKey, note: string): void {
+		const atMs = Math.round(this.#options.clock.epochMs());
+		this.onReport({id, attempt, seq: 1, atMs, kind: 'exception', type: 'exec', severity: 0, note});
+		this.onReport({id, attempt, seq: 2, atMs, kind: 'exited', tasks: []});
 	}
 
 	#isNeeded(): boolean {

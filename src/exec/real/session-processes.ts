@@ -19,7 +19,7 @@ import type {SessionTracking} from './session-tracking.ts';
 const EMPTY_SCANS_MIN = 2;
 
 export interface SessionPart {
-	/** `partName`. */
+	/** `partName`, as in marks. */
 	readonly name: string;
 	readonly dir: string;
 	/** Its tasks; none when nobody knows: then only scans count. */

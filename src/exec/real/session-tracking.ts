@@ -4,8 +4,9 @@
  */
 
 import type {Clock, Timer} from '../../ports/clock.ts';
-import type {PartKey} from '../../ports/process-host.ts';
-import {parsePartName, rankDir, type RankSite} from '../part-paths.ts';
+import {partName, type PartKey} from '../../ports/process-host.ts';
+import {rankDir, type RankSite} from '../part-paths.ts';
+import {partOfMark} from '../process-mark.ts';
 import type {Member, PartRole} from '../process-table.ts';
 import {ProcessScanner, type Doomed, type ProcessScan} from './process-scanner.ts';
 import {SessionProcesses, type SessionPart} from './session-processes.ts';
@@ -70,7 +71,7 @@ export class SessionTracking {
 	/** The parts of which anything is alive, known or not. */
 	livingParts(): PartKey[] {
 		const names = new Set(this.#scanner.scan().members.map(({part}) => part));
-		return [...names].map(parsePartName).filter(key => key !== undefined);
+		return [...names].map(partOfMark).filter(key => key !== undefined);
 	}
 
 	/** Has these processes ended by the next sweep. */
@@ -105,6 +106,10 @@ export class SessionTracking {
 export function livingMembers(site: RankSite, clock: Clock): Map<string, number[]> {
 	const scanner = new ProcessScanner(rankDir(site).slice(site.jobdir.length + 1), clock);
 	const found = new Map<string, number[]>();
-	for (const {part, pid} of scanner.scan().members) found.set(part, [...(found.get(part) ?? []), pid]);
+	for (const {part: mark, pid} of scanner.scan().members) {
+		const key = partOfMark(mark);
+		const part = key === undefined ? mark : partName(key);
+		found.set(part, [...(found.get(part) ?? []), pid]);
+	}
 	return found;
 }

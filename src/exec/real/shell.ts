@@ -26,6 +26,7 @@ import {
 	writeLease,
 } from './part-dir.ts';
 import type {PartProcesses} from './part-processes.ts';
+import {scriptSpecsOf} from './part-script.ts';
 import {PartSupervisor, type FoundPart} from './part-supervisor.ts';
 import {PmiServer} from './pmi-server.ts';
 import {ShellServer} from './shell-server.ts';
@@ -151,7 +152,7 @@ export class JobShell {
 		const part = this.#supervise(found.spec, {dir, ...found, processes: this.#processesOf(found.spec)});
 		if (!part.isExited && !part.isOfEarlierBoot) this.#pmi.add(found.spec, dir);
 		part.resume();
-		if (part.ledger.isTouched && part.startable.length > 0) this.#feed(part);
+		if (part.isTouched && part.startable.length > 0) this.#feed(part);
 	}
 
 	/** Removes what is left of parts without a directory. Live ones stay: their directory may only be unmounted. */
@@ -171,7 +172,12 @@ export class JobShell {
 		const {clock, log} = this.#options;
 		const report = (each: PartReport) => this.#server.send({type: 'report', report: each});
 		const rescue = (key: PartKey, task: number) => this.#rescue(key, task);
-		const part = new PartSupervisor({clock, log, report, rescue}, spec, found);
+		const feed = (key: PartKey) => {
+			const fed = this.#parts.get(partName(key));
+			if (fed !== undefined) this.#feed(fed);
+		};
+		const processesOf = (script: StoredSpec) => this.#processesOf(script);
+		const part = new PartSupervisor({clock, log, report, processesOf, feed, rescue}, spec, found);
 		this.#parts.set(partName(spec), part);
 		return part;
 	}
@@ -180,6 +186,8 @@ export class JobShell {
 		switch (message.type) {
 			case 'launch':
 				return void this.#guard(message.spec, () => this.#launch(message.spec));
+			case 'begin':
+				return void this.#guard(message.key, () => this.#parts.get(partName(message.key))?.begin());
 			case 'terminate':
 				return void this.#guard(message.key, () => this.#terminate(message.key, message.signum));
 			case 'forget':
@@ -237,7 +245,9 @@ export class JobShell {
 			const fault = faultOf(spec);
 			if (fault !== undefined) throw new SystemError('EINVAL', fault);
 			processes.prepare();
-			createPartDir(dir, stored, this.#spares);
+			const scripts = scriptSpecsOf(stored);
+			for (const script of scripts) this.#processesOf(script).prepare();
+			createPartDir(dir, stored, {scripts, spares: this.#spares});
 			this.#pmi.add(stored, dir);
 		} catch (error) {
 			if (cgroup !== '') processes.remove();
@@ -312,7 +322,8 @@ export class JobShell {
 			writeHighestJobId(site, this.#highestJobId);
 			this.#writtenHighestJobId = this.#highestJobId;
 		}
-		if (part.spec.cgroup === '' || !this.#spares.give(part.dir)) removePartDir(part.dir);
+		const isReusable = part.spec.cgroup !== '' && scriptSpecsOf(part.spec).length === 0;
+		if (!isReusable || !this.#spares.give(part.dir)) removePartDir(part.dir);
 	}
 
 	#feed(part: PartSupervisor): void {

@@ -3,8 +3,11 @@
 import {closeSync, fstatSync, openSync, readSync, statSync} from 'node:fs';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {
+	EPILOG_TASK,
 	partName,
+	PROLOG_TASK,
 	type Exchange,
+	type LaunchSpec,
 	type OutputChunk,
 	type OutputStream,
 	type PartKey,
@@ -65,10 +68,16 @@ export function readExchange(site: RankSite, key: PartKey, barrier: number): Exc
 function withoutSpool(site: RankSite, place: OutputPlace): OutputChunk {
 	const {key, task, stream} = place;
 	const spec = readPart(partDir(site, key))?.spec;
-	if (spec?.tasks.includes(task) !== true)
+	const isHere = spec?.tasks.includes(task) === true;
+	if (spec !== undefined && !isHere && isScript(spec, task)) return {data: new Uint8Array(0), eof: false};
+	if (spec === undefined || !isHere)
 		throw new SystemError('ENOENT', `part ${partName(key)}: no output of task ${task} on this node`);
 	// Not looked at once more: a task that wrote and ended since would be one that wrote nothing.
 	return {data: new Uint8Array(0), eof: spec[stream] !== null};
+}
+
+function isScript({prolog, epilog}: LaunchSpec, task: number): boolean {
+	return (task === PROLOG_TASK && prolog !== undefined) || (task === EPILOG_TASK && epilog !== undefined);
 }
 
 /** Whether the last byte was copied, or nobody is left who could. */

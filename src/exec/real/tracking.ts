@@ -2,7 +2,7 @@
 
 import type {Clock} from '../../ports/clock.ts';
 import {partName, type PartKey} from '../../ports/process-host.ts';
-import {parsePartDir, partCgroup, partDir, rankCgroup, type RankSite} from '../part-paths.ts';
+import {parsePartDir, partCgroup, partDir, rankCgroup, taskName, type RankSite} from '../part-paths.ts';
 import {CgroupProcesses} from './cgroup-processes.ts';
 import {childCgroups} from './cgroup.ts';
 import type {PartProcesses} from './part-processes.ts';
@@ -33,7 +33,10 @@ export class Tracking {
 	/** The processes of a part: as it was launched, whatever new ones get. */
 	of({key, cgroup, tasks}: {key: PartKey; cgroup: string; tasks: readonly number[]}): PartProcesses {
 		if (cgroup !== '') return new CgroupProcesses(cgroup);
-		return this.#sessions.of({name: partName(key), dir: partDir(this.#site, key), tasks});
+		const [first = 0] = tasks;
+		// A prolog or epilog has processes of its own.
+		const name = first < 0 ? `${partName(key)}.${taskName(first)}` : partName(key);
+		return this.#sessions.of({name, dir: partDir(this.#site, key), tasks});
 	}
 
 	/** Those of a part of which no directory tells. */

@@ -35,6 +35,7 @@ import type {
 import {writeInput, type InputMessage} from './input-writer.ts';
 import {keepOutput} from './output-keeper.ts';
 import {PmiExchange} from './pmi-exchange.ts';
+import {logScript} from './script-log.ts';
 import {ReportRelay} from './report-relay.ts';
 
 const ROOT = 0;
@@ -95,6 +96,7 @@ export class JobExec {
 		};
 		peers.handle('job-exec.prepare', async () => host.ready(PREPARE_TIMEOUT_MS));
 		peers.handle('job-exec.start', (message: StartMessage) => this.#start(message));
+		peers.handle('job-exec.begin', (name: PartName) => this.#begin(name));
 		peers.handle('job-exec.kill', (message: KillMessage) => this.#kill(message));
 		peers.handle('job-exec.forget', (name: PartName) => this.#forget(name));
 		peers.handle('job-exec.remains', (message: RemainsMessage) => this.#remains(message));
@@ -238,6 +240,13 @@ export class JobExec {
 		});
 	}
 
+	/** The prologs of all ranks have succeeded. Asked for again until this rank has reported the start of its tasks. */
+	#begin(name: PartName): void {
+		const part = this.#core.state.parts.get(partKey(name));
+		if (part?.value !== 'running' || part.context.signum !== null) return;
+		this.#core.leave(() => this.#host.begin(name));
+	}
+
 	#kill({id, attempt, signum}: KillMessage): void {
 		const part = this.#core.state.parts.get(partKey({id, attempt}));
 		if (part === undefined) this.#core.post({type: 'part.request', id, attempt});
@@ -285,6 +294,7 @@ export class JobExec {
 		const part = this.#core.state.parts.get(partKey(report));
 		if (part === undefined || part.value === 'exited' || seq <= lastSeqOf(part.context)) return;
 		this.#core.post({type: 'part.report', id, attempt, seq, bootId, atMs, body: bodyOf(report)});
+		logScript({core: this.#core, host: this.#host}, report);
 	}
 
 	#reporter(): PerformerOf<'report'> {
@@ -388,8 +398,18 @@ function bodyOf(report: PartReport): ReportBody {
 				severity: report.severity,
 				note: report.note,
 			};
+		case 'prolog-started':
+			return {kind: 'prolog-started', pid: report.pid, startMs: report.startMs};
+		case 'prolog-ended':
+			return {kind: 'prolog-ended', end: report.end};
+		case 'tasks-ended':
+			return {kind: 'tasks-ended', tasks: report.tasks};
 		case 'exited':
-			return {kind: 'exited', tasks: report.tasks};
+			return {
+				kind: 'exited',
+				tasks: report.tasks,
+				...(report.epilog === undefined ? {} : {epilog: report.epilog}),
+			};
 		default:
 			return report satisfies never;
 	}

@@ -15,6 +15,7 @@ import {Idset} from '../../formats/idset.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import {blockTaskmap, tasksByNode} from '../../formats/taskmap.ts';
 import type {LaunchSpec, OutputFiles} from '../../ports/process-host.ts';
+import {scriptsOf} from './perilog-scripts.ts';
 import type {JobRecord, StartMessage} from './messages.ts';
 import {pmiSettingsOf} from './pmi-settings.ts';
 
@@ -69,7 +70,6 @@ export function launchSpecOf(
 	const cwd = system.cwd ?? '/';
 	const environment = Object.entries(system.environment ?? {}).filter(([, value]) => value !== null);
 	const tasks = tasksOn(names.nodeIndex, message) ?? tasksOf(jobspec, R).get(rank) ?? [];
-	const input = inputOption(jobspec);
 	const pty = ptyOption(jobspec);
 	return {
 		id,
@@ -97,13 +97,21 @@ export function launchSpecOf(
 		...(names.host === '' ? {} : {node: names.host}),
 		...endingOf(options, ntasks),
 		...pmiSettingsOf({jobspec, ntasks, taskmap}),
-		...(input === null
-			? {}
-			: {input: 'path' in input ? {path: pathOf(input.path) ?? ''} : {tasks: among(tasks, input.ranks)}}),
+		...inputOf(inputOption(jobspec), {tasks, pathOf}),
 		...ptyOf(pty, tasks),
 		...(system.files === undefined ? {} : {carried: carriedFiles(system.files)}),
+		...scriptsOf(message, {uri, rank, names}),
 		record: JSON.stringify(recordOf(message)),
 	};
+}
+
+function inputOf(
+	input: ReturnType<typeof inputOption>,
+	{tasks, pathOf}: {readonly tasks: readonly number[]; readonly pathOf: (path: string) => string | null},
+): Pick<LaunchSpec, 'input'> {
+	if (input === null) return {};
+	if ('path' in input) return {input: {path: pathOf(input.path) ?? ''}};
+	return {input: {tasks: among(tasks, input.ranks)}};
 }
 
 function ptyOf(pty: PtyOption | null, tasks: readonly number[]): Pick<LaunchSpec, 'pty'> {

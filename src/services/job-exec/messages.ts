@@ -1,5 +1,6 @@
 /** Messages between the root's job manager and the exec service of a rank (docs/resiliency.md). */
 import type {Taskmap} from '../../formats/taskmap.ts';
+import type {PerilogPlan} from '../../machines/job-perilog.ts';
 import type {ReportBody, TaskOutput} from '../../machines/job-report.ts';
 import type {Json} from '../../machines/job.ts';
 
@@ -24,6 +25,8 @@ export interface StartMessage extends PartName {
 	readonly allocMs: number;
 	/** Which tasks run where (RFC 34), by the position of the rank in R; absent: as the rank derives it. */
 	readonly taskmap?: Taskmap;
+	/** What runs before and after the tasks; absent: nothing. */
+	readonly perilog?: PerilogPlan;
 }
 
 /** `job-exec.kill`, root to ranks: end the part, `signum` first. Idempotent. */
@@ -155,4 +158,5 @@ export interface JobRecord {
 	readonly submitMs: number;
 	readonly allocMs: number;
 	readonly taskmap?: Taskmap;
+	readonly perilog?: PerilogPlan;
 }

@@ -5,6 +5,7 @@ import {ResourceSet} from '../../formats/resource-set.ts';
 import {dependenciesOf} from '../../machines/job-dependencies.ts';
 import {resultOf, type JobResult} from '../../machines/archive-row.ts';
 import type {JobContext} from '../../machines/job.ts';
+import {activeScriptOf} from '../../machines/job-perilog.ts';
 import {commandOf, jobNameOf} from '../job-exec/launch-spec.ts';
 
 /** State bits of RFC 21. */
@@ -63,6 +64,7 @@ export function jobViewOf(value: string, job: JobContext, outOfContact = ''): Jo
 		attempt: job.attempt === 0 ? undefined : job.attempt,
 		reattached: job.reattached,
 		out_of_contact: outOfContact === '' ? undefined : outOfContact,
+		script: (value === 'run' || value === 'cleanup' ? activeScriptOf(job) : null) ?? undefined,
 		exception_occurred: job.exception !== null,
 	};
 	if (job.exception !== null) {

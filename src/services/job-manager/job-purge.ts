@@ -6,7 +6,7 @@
 import {SystemError} from '../../formats/errno.ts';
 import {resultOf, type ArchiveRow} from '../../machines/archive-row.ts';
 import type {PurgedResults} from '../../machines/broker.ts';
-import {ranksOfR} from '../../machines/job.ts';
+import {ranksOfR} from '../../machines/job-adopt.ts';
 import type {Archive} from '../archive.ts';
 import type {Core, RowWrite} from '../core.ts';
 import type {PartName, RemainsMessage} from '../job-exec/messages.ts';

@@ -106,7 +106,8 @@ export function lostFactsOf({value, context}: JobSnapshot, loss: Loss): FactBody
 		bootId,
 		body: {kind: 'lost', note, endMs: atMs},
 	};
-	if (value !== 'run') return [report];
+	// Where the tasks are over, all that is lost is the epilog.
+	if (value !== 'run' || part.phase === 'epilog') return [report];
 	const runsAgain = isNodeLost && asksForRequeue(context);
 	const said: FactBody = {
 		type: 'job.exception',

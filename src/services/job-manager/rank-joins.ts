@@ -7,9 +7,10 @@ import {SystemError} from '../../formats/errno.ts';
 import {Hostlist} from '../../formats/hostlist.ts';
 import {Idset} from '../../formats/idset.ts';
 import {partKey} from '../../machines/part.ts';
-import {ranksOfR, type JobSnapshot, type Json} from '../../machines/job.ts';
+import {ranksOfR} from '../../machines/job-adopt.ts';
+import type {JobSnapshot, Json} from '../../machines/job.ts';
 import type {Archive} from '../archive.ts';
-import type {Core} from '../core.ts';
+import type {Core, FactBody} from '../core.ts';
 import type {
 	AdoptMessage,
 	InventoryMessage,
@@ -20,6 +21,7 @@ import type {
 import type {Membership} from '../membership.ts';
 import type {Peers} from '../peers.ts';
 import type {GhostHolder} from './ghost-holder.ts';
+import {drainFor} from './perilog-failures.ts';
 import {isPending, judgeInventory, lostFactsOf, type Loss} from './judge-inventory.ts';
 
 /** After a lease a shell gets so long to end what it has, before the root goes on without it. */
@@ -128,7 +130,7 @@ export class RankJoins {
 			},
 			nowMs: core.clock.epochMs(),
 		});
-		for (const fact of facts) core.post(fact);
+		for (const fact of facts) this.#conclude(rank, fact);
 		ghosts.restart(rank);
 		const alive = new Set(
 			parts.filter(({state: now, isDead}) => now !== 'exited' && isDead !== true).map(part => partKey(part)),
@@ -167,7 +169,7 @@ export class RankJoins {
 		if (known !== undefined && !(isPending(known) && attempt > known.context.attempt)) {
 			throw new SystemError('EEXIST', `job ${id} is known, and attempt ${attempt} of it is not wanted`);
 		}
-		const {userid, urgency, flags, jobspec, R, submitMs, allocMs} = record;
+		const {userid, urgency, flags, jobspec, R, submitMs, allocMs, perilog} = record;
 		const ranks = ranksOfR(R);
 		if (!ranks.includes(rank)) throw new SystemError('EINVAL', `R of job ${id} does not name rank ${rank}`);
 		core.log('notice', `job ${id} was found on rank ${rank} and is registered again`);
@@ -182,6 +184,7 @@ export class RankJoins {
 			R,
 			submitMs,
 			allocMs,
+			...(perilog === undefined ? {} : {perilog}),
 		});
 		const atMs = core.clock.epochMs();
 		const bootId = core.clock.bootId;
@@ -243,7 +246,15 @@ export class RankJoins {
 	#lose(id: bigint, loss: Loss): void {
 		const job: JobSnapshot | undefined = this.#core.state.jobs.get(id);
 		if (job === undefined) return;
-		for (const fact of lostFactsOf(job, loss)) this.#core.post(fact);
+		for (const fact of lostFactsOf(job, loss)) this.#conclude(loss.rank, fact);
+	}
+
+	#conclude(rank: number, fact: FactBody): void {
+		const job = fact.type === 'job.report' ? this.#core.state.jobs.get(fact.id)?.context : undefined;
+		if (fact.type === 'job.report' && job?.perilog != null) {
+			drainFor(this.#core, {job, rank, host: this.#options.membership.hostOf(rank), body: fact.body});
+		}
+		this.#core.post(fact);
 	}
 
 	/** With a lease, shells end what has been out of contact for longer; some time after that the root need not wait. */

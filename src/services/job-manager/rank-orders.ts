@@ -6,6 +6,7 @@
 import {asSystemError, type SystemError} from '../../formats/errno.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import type {Effect} from '../../machines/effects.ts';
+import {planOf} from '../../machines/job-perilog.ts';
 import {partKey} from '../../machines/part.ts';
 import type {Core} from '../core.ts';
 import type {StartMessage} from '../job-exec/messages.ts';
@@ -20,7 +21,7 @@ const BARRIER_TIMEOUT_MS = 30_000;
 const BARRIER_TRIES_MAX = 5;
 /** `forget` is not vital: the rank's next inventory asks for it again. */
 const FORGET_TRIES_MAX = 5;
-type OrderEffect = Extract<Effect, {kind: 'start' | 'kill' | 'forget'}>;
+type OrderEffect = Extract<Effect, {kind: 'start' | 'begin' | 'kill' | 'forget'}>;
 
 interface Order {
 	readonly effect: OrderEffect;
@@ -42,6 +43,7 @@ export class RankOrders {
 		this.#core = core;
 		this.#peers = peers;
 		core.perform('start', {perform: effect => this.#add(effect, effect.rank)});
+		core.perform('begin', {perform: effect => this.#add(effect, effect.rank)});
 		core.perform('kill', {perform: effect => this.#add(effect, effect.rank)});
 		core.perform('forget', {perform: effect => this.#add(effect, effect.rank)});
 	}
@@ -160,6 +162,7 @@ export class RankOrders {
 				}
 			case 'kill':
 				return {id, attempt, signum: effect.signum};
+			case 'begin':
 			case 'forget':
 				return {id, attempt};
 			default:
@@ -170,11 +173,11 @@ export class RankOrders {
 	#startMessage(id: bigint): StartMessage | null {
 		const job = this.#core.state.jobs.get(id);
 		if (job?.context.R == null) return null;
-		const {attempt, userid, urgency, flags, jobspec, R, events} = job.context;
+		const {attempt, userid, urgency, flags, jobspec, R, events, perilog} = job.context;
 		const timeOf = (name: string) => events.findLast(event => event.name === name)?.atMs ?? 0;
 		const taskmap = taskmapOf({jobspec, R});
 		const times = {submitMs: timeOf('submit'), allocMs: timeOf('alloc')};
-		return {id, attempt, userid, urgency, flags, jobspec, R, ...times, taskmap};
+		return {id, attempt, userid, urgency, flags, jobspec, R, ...times, taskmap, ...planOf(perilog)};
 	}
 
 	#failed(order: Order, rank: number, error: SystemError): void {
@@ -185,7 +188,7 @@ export class RankOrders {
 			`job-exec.${kind} of job ${id} to ${this.#nameOf(id, rank)}: ${error.toString()}`,
 		);
 		if (!this.#isWanted(effect, rank)) return;
-		if (kind === 'start' && !CONTACT_ERRORS.has(error.code)) {
+		if ((kind === 'start' || kind === 'begin') && !CONTACT_ERRORS.has(error.code)) {
 			this.#fail(id, rank, error);
 			return;
 		}
@@ -216,8 +219,9 @@ export class RankOrders {
 		if (kind === 'forget') return true;
 		const job = this.#core.state.jobs.get(id);
 		if (job?.context.attempt !== attempt) return false;
-		const state = job.context.ranks[rank]?.state;
+		const {state, phase} = job.context.ranks[rank] ?? {};
+		if (kind === 'begin') return job.value === 'run' && phase === 'ready' && state === 'started';
 		if (kind === 'start') return job.value === 'run' && state === 'requested';
-		return job.value === 'cleanup' && (state === 'requested' || state === 'started');
+		return job.value === 'cleanup' && (state === 'requested' || (state === 'started' && phase !== 'epilog'));
 	}
 }

@@ -19,6 +19,7 @@ import type {
 import type {Peers} from '../peers.ts';
 import {asksForRequeue} from './judge-inventory.ts';
 import type {GhostHolder} from './ghost-holder.ts';
+import {drainFor, namedScripts} from './perilog-failures.ts';
 
 /** What a shell says when it ended a part because the root was out of its reach for too long. */
 export const LEASE_EXPIRED = 'lease-expired';
@@ -80,6 +81,9 @@ export class RankReports {
 			const {outputs, eventlog, chunks} = output;
 			this.#core.post({type: 'job.output', id, rank, outputs, eventlog}, chunks);
 		}
+		if (job.context.perilog != null) {
+			drainFor(this.#core, {job: job.context, rank, host: hostOf(job.context, rank), body});
+		}
 		this.#core.post({type: 'job.report', id, rank, seq, bootId, body: bodyFor(body, rank, job.context)});
 		const isRunning = this.#core.state.jobs.get(id)?.value === 'run';
 		if (body.kind === 'exception' && isLease(body) && isRunning && asksForRequeue(job.context)) {
@@ -102,9 +106,11 @@ function isLease(body: ReportBody): boolean {
 
 /** A report as it is noted: what goes wrong on one of many ranks names it, and what all of them say is said once. */
 function bodyFor(body: ReportBody, rank: number, job: JobContext): ReportBody {
-	if (body.kind !== 'exception') return body;
+	if (body.kind !== 'exception' && job.perilog == null) return body;
 	const isOfMany = Object.keys(job.ranks).length > 1;
-	const named = isOfMany ? `rank ${rank} (${hostOf(job, rank)}): ${body.note}` : body.note;
+	const where = isOfMany ? `rank ${rank} (${hostOf(job, rank)}): ` : '';
+	if (body.kind !== 'exception') return namedScripts(body, where);
+	const named = `${where}${body.note}`;
 	if (isLease(body)) {
 		return {...body, exception: 'node-failure', severity: asksForRequeue(job) ? 1 : 0, note: named};
 	}

@@ -6,6 +6,7 @@
  */
 import {requestOf, type Jobspec} from '../../formats/jobspec.ts';
 import type {ResourceSet} from '../../formats/resource-set.ts';
+import type {PerilogPlan} from '../../machines/job-perilog.ts';
 import type {Core} from '../core.ts';
 import {Queues, queueOf} from '../queue/queues.ts';
 import type {Resources} from '../resource/resources.ts';
@@ -22,6 +23,8 @@ export interface SchedulerOptions {
 	readonly resources: Resources;
 	/** Default: one without a name. */
 	readonly queues?: Queues;
+	/** What runs before and after the tasks of each job that is scheduled; default: nothing. */
+	readonly perilog?: PerilogPlan;
 }
 
 type Outcome = 'over' | 'waits' | 'away';
@@ -35,6 +38,7 @@ export class Scheduler {
 	readonly #core: Core;
 	readonly #resources: Resources;
 	readonly #queues: Queues;
+	readonly #perilog: PerilogPlan | undefined;
 	readonly #needs: NeedsReader;
 	readonly #waiting = new Map<string, JobQueue>();
 	readonly #places = new Map<bigint, Place>();
@@ -53,8 +57,9 @@ export class Scheduler {
 	#isStale = true;
 	#isDue = false;
 
-	constructor({core, resources, queues = new Queues(core)}: SchedulerOptions) {
+	constructor({core, resources, queues = new Queues(core), perilog}: SchedulerOptions) {
 		this.#core = core;
+		this.#perilog = perilog;
 		this.#resources = resources;
 		this.#queues = queues;
 		this.#needs = new NeedsReader(resources, queues);
@@ -209,7 +214,7 @@ export class Scheduler {
 			return 'over';
 		}
 		if (found !== null) {
-			this.#allocate(id, {found, nslots: needs.request.nslots});
+			this.#allocate(id, {found, nslots: needs.request.nslots, perilog: this.#perilog});
 			return 'over';
 		}
 		if (pool.isFeasible(needs.request, isReady)) {
@@ -251,7 +256,11 @@ export class Scheduler {
 		this.queueOf(queue).remove(entry);
 	}
 
-	#allocate(id: bigint, {found, nslots}: {found: ResourceSet; nslots: number}): void {
+	/** A job that names its resources itself holds nothing: there is nothing to prepare or to clean up. */
+	#allocate(
+		id: bigint,
+		{found, nslots, perilog}: {found: ResourceSet; nslots: number; perilog?: PerilogPlan | undefined},
+	): void {
 		const {clock, state} = this.#core;
 		const jobspec = state.jobs.get(id)!.context.jobspec as unknown as Jobspec;
 		const startMs = clock.epochMs();
@@ -266,6 +275,7 @@ export class Scheduler {
 			id,
 			R: R.encode() as unknown as Readonly<Record<string, unknown>>,
 			ranks: [...R.ranks.keys()],
+			...(perilog === undefined ? {} : {perilog}),
 		});
 	}
 

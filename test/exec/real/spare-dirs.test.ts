@@ -36,7 +36,7 @@ function endedClaim(dir: string, task: number): void {
 test('a part in a directory that was used before sees nothing of the one before', t => {
 	const {dir, spares, specFor, partDir} = site(t);
 	const old = specFor(1n, 'a'.repeat(5000), [3]);
-	createPartDir(partDir(1n), old, spares);
+	createPartDir(partDir(1n), old, {spares});
 	endedClaim(partDir(1n), 3);
 	writeFileSync(`${partDir(1n)}/stdout.3`, 'output');
 	t.not(readExit(partDir(1n), 3), null);
@@ -45,7 +45,7 @@ test('a part in a directory that was used before sees nothing of the one before'
 	t.deepEqual(readdirSync(`${dir}/spare-0`).sort(), ['claim.3', 'part']);
 
 	const next = specFor(2n, 'b');
-	createPartDir(partDir(2n), next, spares);
+	createPartDir(partDir(2n), next, {spares});
 	t.deepEqual(readdirSync(dir), ['job-2.1']);
 	t.deepEqual(readPart(partDir(2n)), {spec: next, events: [], isTorn: false});
 	t.deepEqual(readdirSync(partDir(2n)).sort(), ['part', 'unclaimed.0']);
@@ -55,10 +55,10 @@ test('a part in a directory that was used before sees nothing of the one before'
 
 test('the claim in a directory that was used before is taken once', t => {
 	const {spares, specFor, partDir} = site(t);
-	createPartDir(partDir(1n), specFor(1n, 'true'), spares);
+	createPartDir(partDir(1n), specFor(1n, 'true'), {spares});
 	endedClaim(partDir(1n), 0);
 	spares.give(partDir(1n));
-	createPartDir(partDir(2n), specFor(2n, 'true'), spares);
+	createPartDir(partDir(2n), specFor(2n, 'true'), {spares});
 	t.true(takeClaim(partDir(2n), 0));
 	t.false(takeClaim(partDir(2n), 0));
 	t.deepEqual(readClaim(partDir(2n), 0), {kind: 'void'});
@@ -67,15 +67,15 @@ test('the claim in a directory that was used before is taken once', t => {
 
 test('a directory whose claim was cut short, or that has several tasks, is not used again', t => {
 	const {dir, spares, specFor, partDir} = site(t);
-	createPartDir(partDir(1n), specFor(1n, 'true'), spares);
+	createPartDir(partDir(1n), specFor(1n, 'true'), {spares});
 	t.true(takeClaim(partDir(1n), 0));
 	t.true(spares.give(partDir(1n)));
-	createPartDir(partDir(2n), specFor(2n, 'true'), spares);
+	createPartDir(partDir(2n), specFor(2n, 'true'), {spares});
 	t.deepEqual(readdirSync(dir), ['job-2.1']);
 	t.deepEqual(readdirSync(partDir(2n)), ['part']);
 	endedClaim(partDir(2n), 0);
 	spares.give(partDir(2n));
-	createPartDir(partDir(3n), specFor(3n, 'true', [0, 1]), spares);
+	createPartDir(partDir(3n), specFor(3n, 'true', [0, 1]), {spares});
 	t.deepEqual(readdirSync(partDir(3n)), ['part']);
 });
 

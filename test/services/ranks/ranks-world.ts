@@ -7,6 +7,7 @@ import {Runtime} from '../../../src/broker/runtime.ts';
 import {SystemError} from '../../../src/formats/errno.ts';
 import {Idset} from '../../../src/formats/idset.ts';
 import {ResourceSet} from '../../../src/formats/resource-set.ts';
+import type {PerilogPlan} from '../../../src/machines/job-perilog.ts';
 import type {Json} from '../../../src/machines/job.ts';
 import {partKey} from '../../../src/machines/part.ts';
 import type {Clock} from '../../../src/ports/clock.ts';
@@ -50,6 +51,7 @@ export interface RanksOptions {
 	readonly fanout?: number;
 	/** Messages that get lost, by their number among all that are sent. */
 	readonly isLost?: (number: number) => boolean;
+	readonly perilog?: PerilogPlan;
 }
 
 export interface Step {
@@ -292,7 +294,9 @@ export class Life implements Membership, Peers {
 		const {world} = this.rank;
 		const {leaseMs = null} = world.options;
 		const archive = new Archive(log);
-		const scheduling = new Scheduling({core, membership: this, registry: new ServiceRegistry()});
+		const {perilog} = world.options;
+		const policy = perilog === undefined ? {} : {policy: {exclude: Idset.empty, queues: {}, perilog}};
+		const scheduling = new Scheduling({core, membership: this, registry: new ServiceRegistry(), ...policy});
 		const manager = new JobManager({
 			core,
 			peers: this,
@@ -459,6 +463,8 @@ function watchDir(life: Life, dir: StoreDir): StoreDir {
 function watchHost(life: Life, host: ProcessHost): ProcessHost {
 	const {world} = life.rank;
 	return proxy(host, {
+		begin: (...args: Parameters<ProcessHost['begin']>) =>
+			world.step(life, `begin ${partKey(args[0])}`, () => host.begin(...args)),
 		launch: (...args: Parameters<ProcessHost['launch']>) =>
 			world.step(life, `launch ${partKey(args[0])}`, () => host.launch(...args)),
 		terminate: (...args: Parameters<ProcessHost['terminate']>) =>

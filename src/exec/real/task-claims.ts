@@ -1,0 +1,122 @@
+/**
+ * Reads what the claims and exit records of a part's tasks say into its ledger, and has the output of a task rescued whose shim
+ * was killed. Level triggered: whatever is on disk counts, whenever it is looked at.
+ */
+import type {Clock} from '../../ports/clock.ts';
+import type {PartKey} from '../../ports/process-host.ts';
+import type {StoredSpec} from '../launch-record.ts';
+import type {PartLedger, TaskEntry} from '../part-ledger.ts';
+import type {ProcessId} from '../task-record.ts';
+import {readClaim, readExit} from './part-dir.ts';
+import type {PartProcesses} from './part-processes.ts';
+import {isAlive} from './proc.ts';
+
+export interface TaskClaimsOptions {
+	readonly site: {
+		readonly clock: Clock;
+		/** Asks for somebody to go on with the output of a task whose shim was killed. */
+		readonly rescue: (key: PartKey, task: number) => void;
+	};
+	readonly spec: StoredSpec;
+	readonly dir: string;
+	readonly processes: PartProcesses;
+	readonly ledger: PartLedger;
+	/** A task was found to have started. */
+	readonly onStart: (entry: TaskEntry) => void;
+	/** A task has lost its shim: nobody will announce its end. */
+	readonly onShimLost: () => void;
+}
+
+/** How often a rescue is asked for: whoever is at it already makes the next one end at once. */
+const RESCUE_MS = 2000;
+
+export class TaskClaims {
+	readonly #options: TaskClaimsOptions;
+	/** The shims of started tasks, by task, as their claims name them. */
+	readonly #shims = new Map<number, ProcessId>();
+	/** When the next rescue of a lost task is due, by the monotonic clock. */
+	readonly #rescueDueMs = new Map<number, number>();
+
+	constructor(options: TaskClaimsOptions) {
+		this.#options = options;
+	}
+
+	/** Reads claim and exit record of one task. */
+	check(entry: TaskEntry): void {
+		if (entry.phase === 'ended') return;
+		const {site, spec, dir, processes, ledger} = this.#options;
+		const {task} = entry;
+		const isOfEarlierBoot = spec.bootId !== site.clock.bootId;
+		const known = this.#shims.get(task);
+		// Nothing is new in the claim of a running task whose shim lives.
+		if (entry.phase === 'started' && known !== undefined && !isOfEarlierBoot && isAlive(known)) {
+			this.noteRecordedEnd(entry);
+			return;
+		}
+		const claim = readClaim(dir, task);
+		if (claim === null) return;
+		if (claim.kind === 'void') return ledger.noteVoid(entry);
+		ledger.noteClaim(entry);
+		if (claim.shim !== null) this.#shims.set(task, claim.shim);
+		if (claim.task !== null) {
+			const isNews = entry.process === null;
+			ledger.noteStart(entry, claim.task);
+			if (isNews) this.#options.onStart(entry);
+		}
+		if (this.noteRecordedEnd(entry) || isOfEarlierBoot) return;
+		if (claim.shim === null) {
+			// Cut short, so nothing was started: over as soon as that shim is surely gone.
+			if (!processes.isPopulated('shim')) ledger.noteVoid(entry);
+			return;
+		}
+		if (isAlive(claim.shim)) return;
+		// It may have recorded the end just before it died.
+		if (!this.noteRecordedEnd(entry)) this.#lose(entry);
+	}
+
+	/** Whether no task of the part runs any more, as far as can be seen without the exit status of lost ones. */
+	get areTasksOver(): boolean {
+		const {ledger, processes} = this.#options;
+		return ledger.tasks.every(({phase, lost, process}) => {
+			if (phase === 'ended' || phase === 'void') return true;
+			if (!lost) return false;
+			return process === null ? !processes.isPopulated() : !isAlive(process);
+		});
+	}
+
+	/** With nothing of the tasks and their shims alive: what has no end on record now never will. */
+	judgeEnds(): void {
+		const {ledger, site} = this.#options;
+		const endMs = Math.round(site.clock.epochMs());
+		for (const entry of ledger.tasks) {
+			if (entry.phase === 'ended' || entry.phase === 'void' || this.noteRecordedEnd(entry)) continue;
+			ledger.noteEnd(entry, {task: entry.task, waitStatus: null, endMs});
+		}
+	}
+
+	/** False: there is none. */
+	noteRecordedEnd(entry: TaskEntry): boolean {
+		const {dir, ledger} = this.#options;
+		const exit = readExit(dir, entry.task);
+		if (exit === null) return false;
+		const {waitStatus, endMs, error, lostBytes} = exit;
+		ledger.noteEnd(entry, {
+			task: entry.task,
+			waitStatus,
+			endMs,
+			...(error === undefined ? {} : {error}),
+		});
+		if (lostBytes > 0) ledger.noteLog(`task ${entry.task}: ${lostBytes} bytes of output were lost`, endMs);
+		return true;
+	}
+
+	#lose(entry: TaskEntry): void {
+		const {site, spec, ledger, onShimLost} = this.#options;
+		ledger.noteShimLost(entry, Math.round(site.clock.epochMs()));
+		onShimLost();
+		const monotonicMs = site.clock.monotonicMs();
+		if (monotonicMs < (this.#rescueDueMs.get(entry.task) ?? 0)) return;
+		this.#rescueDueMs.set(entry.task, monotonicMs + RESCUE_MS);
+		site.rescue(spec, entry.task);
+	}
+}
