@@ -47,8 +47,8 @@ export class Fields {
 	}
 
 	integer(name: string, fallback?: number): number {
-		const value = this.#values[name] ?? fallback;
-		if (typeof value === 'bigint') return Number(value);
+		const given = this.#values[name] ?? fallback;
+		const value = typeof given === 'bigint' ? Number(given) : given;
 		if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
 		throw this.#fault(name, 'an integer');
 	}

@@ -158,7 +158,10 @@ eachTracking('output goes on without loss after the shim is killed', async t => 
 	process.kill(launcher, 'SIGCONT');
 	const rescuer = () => site.pids(spec, 'shim')[0];
 	await site.until('a rescuer', () => rescuer() !== undefined);
-	await site.until('output flows', () => statSync(`${site.dirOf(spec)}/stdout.0`).size > 0);
+	await site.until(
+		'output flows',
+		() => (statSync(`${site.dirOf(spec)}/stdout.0`, {throwIfNoEntry: false})?.size ?? 0) > 0,
+	);
 	const first = rescuer();
 	if (first !== undefined) process.kill(first, 'SIGSTOP');
 	t.false((await life.host.readOutput(spec, 0, 'stdout', 1_000_000, 1)).eof);
