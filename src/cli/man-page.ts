@@ -66,7 +66,7 @@ const ENVIRONMENT = [
 ].join('\n');
 
 function exitStatus(name: string): string {
-	const isJob = /^(run|submit|bulksubmit|job attach|job status)$/.test(name);
+	const isJob = /^(run|submit|bulksubmit|batch|job attach|job status)$/.test(name);
 	return isJob
 		? 'The highest exit code of the tasks, 128 plus the number of a signal, 142 at the time limit, 1 when the job did not ' +
 				'start, was canceled, or ended in an unknown way, 2 for a mistake on the command line, and 125 when the instance ' +

@@ -1,8 +1,8 @@
 /** Goal: a batch script has an instance of its own, of what it asked for, and nothing of it outlives the job. */
-import {readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {existsSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
-import {Instance, isInactive} from '../chaos/instance.ts';
+import {Instance, isInactive, startedInstance} from '../chaos/instance.ts';
 import {statusField} from '../chaos/processes.ts';
 import {until} from '../chaos/until.ts';
 
@@ -74,3 +74,25 @@ test.serial(
 		});
 	},
 );
+
+test.serial('without cgroups, too, a canceled batch job takes all of its instance with it', async t => {
+	const own = await startedInstance(t, {user: 'session'});
+	const names = ['script', 'task', 'broker', 'shell', 'launcher', 'daemon'];
+	const path = join(own.ledgers, 'batch.sh');
+	const lines = [
+		'#!/bin/sh',
+		'echo $$ > $D/script',
+		`coppice submit sh -c 'echo $$ > $D/task; exec sleep 1000'`,
+		'while [ ! -s $D/task ]; do sleep 0.1; done',
+		'for name in broker shell launcher daemon; do coppice getattr $name.pid > $D/$name; done',
+		'echo > $D/ready; exec sleep 1000',
+	];
+	writeFileSync(path, `${lines.join('\n')}\n`);
+	const id = await own.ok('batch', `--env=D=${own.ledgers}`, '--output=none', path);
+	await until('all of it runs', async () => existsSync(join(own.ledgers, 'ready')));
+	const pids = names.map(name => Number(readFileSync(join(own.ledgers, name), 'utf8')));
+	t.deepEqual(pids.filter(isRunning), pids);
+	await own.ok('cancel', id);
+	await own.allInactive();
+	await until('all its processes are gone', async () => !pids.some(isRunning));
+});
