@@ -5,6 +5,7 @@
 import {existsSync, readdirSync} from 'node:fs';
 import type {CoppiceCommand} from './coppice-command.ts';
 import {children} from './cgroup-tree.ts';
+import {FedRun} from './fed-run.ts';
 import type {Gate} from './gate.ts';
 import {countStates, Instance} from './instance.ts';
 import {ledgerNames, type Expectation, type JobRow} from './ledger.ts';
@@ -51,7 +52,19 @@ const ACTIVE_MAX = 60;
 const RUN_LINES = 200;
 /** Every third round is a burst: short jobs only, many, and kills while they start. */
 const BURST_EVERY = 3;
-const ALL_KINDS = ['exit', 'exit', 'sleep', 'signal', 'gate', 'cancel', 'limit', 'tasks', 'run'] as const;
+const ALL_KINDS = [
+	'exit',
+	'exit',
+	'sleep',
+	'signal',
+	'gate',
+	'cancel',
+	'limit',
+	'tasks',
+	'run',
+	'input',
+	'terminal',
+] as const;
 const BURST_KINDS = ['exit', 'exit', 'tasks'] as const;
 const DELAYS_MS = [5, 50, 200, 700, 1500, 3000];
 const BURST_DELAYS_MS = [5, 20, 100, 200, 400, 800];
@@ -77,6 +90,7 @@ class Round {
 	readonly #submitted = new Map<string, Submitted>();
 	readonly #acknowledged: string[] = [];
 	readonly #runs: CoppiceCommand[] = [];
+	readonly #fedRuns: FedRun[] = [];
 	readonly #problems: string[] = [];
 	#isOver = false;
 
@@ -137,6 +151,12 @@ class Round {
 			const task = this.instance.task('count', String(RUN_LINES), '0.01', String(code));
 			await this.#isServed();
 			this.#runs.push(this.instance.spawn(['run', '--job-name', name, ...task], {timeoutMs: 240_000}));
+			return;
+		}
+		if (kind === 'input' || kind === 'terminal') {
+			this.#submitted.set(name, {ends: 'itself', copies: 1});
+			await this.#isServed();
+			this.#fedRuns.push(new FedRun({instance: this.instance, name, kind, code, random}));
 			return;
 		}
 		const gate = this.#gate.path;
@@ -273,6 +293,12 @@ class Round {
 			} catch (error) {
 				this.#problems.push(String(error));
 			}
+		}
+		for (const run of this.#fedRuns) {
+			const job = jobs.find(({name}) => name === run.name);
+			const isShimless = job !== undefined && this.#striker.shimless.has(job.id);
+			const fault = isShimless ? null : await run.fault(job);
+			if (fault !== null) this.#problems.push(fault);
 		}
 	}
 

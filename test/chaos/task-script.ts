@@ -7,7 +7,7 @@ import {chmodSync, writeFileSync} from 'node:fs';
 
 /**
  * Usage: `task LEDGERS exit STATUS | gate FIFO STATUS | sleep SECONDS STATUS | signal SECONDS N | count LINES SECONDS
- * STATUS | trap FIFO STATUS`. STATUS is an arithmetic expression over the environment. A gated task waits without
+ * STATUS | trap FIFO STATUS | digest STATUS | repeat LINES STATUS`. The last two read their stdin. STATUS is an arithmetic expression over the environment. A gated task waits without
  * using the processor until its gate is opened (`Gate`).
  */
 const SCRIPT = `#!/bin/sh
@@ -33,6 +33,16 @@ count)
 		sleep "$3"
 	done
 	leave $(($4));;
+digest)
+	sha256sum
+	leave $(($2));;
+repeat)
+	i=0
+	while [ $i -lt "$2" ] && read -r line; do
+		i=$((i + 1))
+		echo "got $line"
+	done
+	leave $(($3));;
 *) leave 99;;
 esac
 `;
