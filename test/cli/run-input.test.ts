@@ -34,10 +34,12 @@ function serveReader(world: FakeWorld, cuts: readonly number[] = []) {
 	});
 	broker.on('job-info.eventlog-watch', request => {
 		const {path} = request.payload as {path: string};
+		const events = path === 'eventlog' ? jobEvents({status: 0}) : [];
+		const start = events.findIndex(({name}) => name === 'start') + 1;
+		for (const event of events.slice(0, start)) request.respondStream({event: encodeEvent(event)});
 		void until(() => kept.ends > 0 || !request.isOpen, 'the job has the end of its input').then(() => {
 			if (!request.isOpen) return;
-			const events = path === 'eventlog' ? jobEvents({status: 0}) : [];
-			for (const event of events) request.respondStream({event: encodeEvent(event)});
+			for (const event of events.slice(start)) request.respondStream({event: encodeEvent(event)});
 			request.end();
 		});
 	});
@@ -91,6 +93,18 @@ test('without anything to read, or with a file, the job’s stdin is nobody’s'
 		t.deepEqual(optionsOf(world), options);
 		t.deepEqual(world.broker.payloadsOf('job-input.write'), []);
 	}
+});
+
+test('a job that has not started leaves standard input alone', async t => {
+	const world = new FakeWorld();
+	serveJob(world.broker, {events: jobEvents(null), output: []});
+	let wasRead = false;
+	const stdin = (async function* () {
+		wasRead = true;
+		yield Buffer.from('x');
+	})();
+	await world.run(['run', 'cat'], {stdin});
+	t.false(wasRead);
 });
 
 test('--input with tasks gives it to these', async t => {

@@ -36,11 +36,12 @@ export async function attachJob(context: CliContext, options: AttachOptions): Pr
 	const {session, id} = options;
 	const detached = deferred<number>();
 	const ended = deferred<undefined>();
+	const started = deferred<undefined>();
 	const ignore = options.isReadOnly
 		? () => {}
 		: interruptsOf(context, options, code => detached.resolve(code));
 	const work = Promise.all([
-		watchEvents(context, options).finally(() => ended.resolve(undefined)),
+		watchEvents(context, options, () => started.resolve(undefined)).finally(() => ended.resolve(undefined)),
 		followOutput({
 			session,
 			id,
@@ -57,7 +58,13 @@ export async function attachJob(context: CliContext, options: AttachOptions): Pr
 	work.catch(() => undefined); // It loses the race when the user detaches.
 	const isForwarded = options.input !== undefined && !options.isReadOnly;
 	const stopInput = isForwarded
-		? forwardInput(context, {session, id, ...options.input, detach: code => detached.resolve(code)})
+		? forwardInput(context, {
+				session,
+				id,
+				...options.input,
+				started: started.promise,
+				detach: code => detached.resolve(code),
+			})
 		: () => undefined;
 	try {
 		const first = await Promise.race([detached.promise, work]);
@@ -81,10 +88,12 @@ export async function watchEvents(
 		id,
 		showsEvents = false,
 	}: Pick<AttachOptions, 'session' | 'id'> & {readonly showsEvents?: boolean},
+	onStart: () => void = () => undefined,
 ): Promise<JobEnding> {
 	let ending = NO_ENDING;
 	for await (const event of followEvents(session, {id, path: 'eventlog'})) {
 		ending = withEvent(ending, event);
+		if (event.name === 'start') onStart();
 		if (!showsEvents) continue;
 		const seconds = Math.max(0, event.timestamp - ending.submitted).toFixed(3);
 		await context.world.stderr.write(`${seconds}s: job.${formatEventBody(event)}\n`);

@@ -16,6 +16,8 @@ export interface ForwardInputOptions {
 	readonly tasks: string;
 	/** Pass the terminal on as it is: raw, with its size. */
 	readonly isInteractive: boolean;
+	/** Resolves when the job has started, or never will: before that nothing is read, and a terminal is left as it is. */
+	readonly started: Promise<unknown>;
 	/** The person asked for it, or the terminal is gone. */
 	readonly detach: (exitCode: number) => void;
 }
@@ -39,12 +41,15 @@ export function forwardInput(context: CliContext, options: ForwardInputOptions):
 		pause: ms => new Promise(resolve => context.clock.setTimer(ms, resolve)),
 		isStopped: () => isStopped,
 	});
-	const isRaw = options.isInteractive && stdin.kind === 'terminal';
-	if (isRaw) undo.push(stdin.makeRaw());
-	const work = isRaw
-		? forwardTerminal({context, options, sender, undo})
-		: forwardBytes(stdin, sender, text => context.warn(text));
-	work.catch((error: unknown) => {
+	const forward = async () => {
+		await options.started;
+		if (isStopped) return;
+		if (!options.isInteractive || stdin.kind !== 'terminal')
+			return forwardBytes(stdin, sender, text => context.warn(text));
+		undo.push(stdin.makeRaw());
+		await forwardTerminal({context, options, sender, undo});
+	};
+	forward().catch((error: unknown) => {
 		// Who follows the job's events says that contact was lost; that the job is over, they say as well.
 		if (isStopped || error instanceof LostContactError) return;
 		if (error instanceof SystemError && error.code === 'ENOENT') return;

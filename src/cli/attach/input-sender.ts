@@ -39,6 +39,9 @@ export interface InputSenderOptions {
 export const INPUT_REQUEST_BYTES = 128 * 1024;
 /** A task that does not read is asked with no more than this whether it does again. */
 const PROBE_BYTES = 1024;
+/** Between two such questions, of which each waits a while by itself. */
+const FULL_PAUSE_MS = 10;
+const FULL_PAUSE_MS_MAX = 3000;
 const PAUSE_MS_MIN = 20;
 const PAUSE_MS_MAX = 1000;
 /** Errors that say nothing about the job: a rank is away, a disk is full, the job does not run yet. */
@@ -68,6 +71,7 @@ export class InputSender {
 		let rest = data;
 		let bytesMax = INPUT_REQUEST_BYTES;
 		let pauseMs = PAUSE_MS_MIN;
+		let fullMs = 0;
 		for (;;) {
 			if (isStopped()) return 'closed';
 			const now = rest.subarray(0, bytesMax);
@@ -91,7 +95,10 @@ export class InputSender {
 			this.#offset = response.offset;
 			if (response.isTaken && isLast) return 'taken';
 			if (response.isClosed) return 'closed';
-			bytesMax = taken > 0 || response.isTaken ? INPUT_REQUEST_BYTES : PROBE_BYTES;
+			const isFull = taken === 0 && !response.isTaken;
+			bytesMax = isFull ? PROBE_BYTES : INPUT_REQUEST_BYTES;
+			fullMs = isFull ? Math.min(fullMs * 2 + FULL_PAUSE_MS, FULL_PAUSE_MS_MAX) : 0;
+			if (fullMs > 0) await pause(fullMs);
 		}
 	}
 
