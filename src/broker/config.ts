@@ -20,6 +20,8 @@ import {
 	unknownKey,
 	type Reader,
 } from './config-readers.ts';
+import {policy, queuePolicy} from './policy-config.ts';
+import type {JobPolicy} from '../services/queue/job-policy.ts';
 import {bootstrapFault} from './bootstrap-fault.ts';
 import {parseConfigInput, type ConfigDocument, type ConfigInput} from './config-source.ts';
 
@@ -28,6 +30,8 @@ export interface QueueConfig {
 	readonly requires: readonly string[];
 	/** The longest duration of a job, or null: no limit. */
 	readonly durationMsMax: number | null;
+	/** Over the instance's; absent: there is none. */
+	readonly policy?: JobPolicy;
 }
 
 export interface BrokerConfig {
@@ -93,6 +97,8 @@ export interface BrokerConfig {
 		/** Of more than so many the oldest go; null: none. */
 		readonly inactiveNum: number | null;
 	};
+	/** What jobs of all queues may ask for; empty: anything. */
+	readonly policy: JobPolicy;
 	readonly queues: Readonly<Record<string, QueueConfig>>;
 }
 
@@ -138,7 +144,11 @@ const COUNT_MAX = 2 ** 31 - 1;
 /** As Flux has it for prologs. */
 const SCRIPT_TIMEOUT_MS = 30 * 60_000;
 
-const QUEUE_KEYS = {requires: strings, 'duration-max': durationMs({allowsInf: true})} as const;
+const QUEUE_KEYS = {
+	requires: strings,
+	'duration-max': durationMs({allowsInf: true}),
+	policy: queuePolicy,
+} as const;
 
 const queues: Reader<BrokerConfig['queues']> = at => {
 	const entries = tableAt(at).map(([name, queueAt]) => {
@@ -147,7 +157,8 @@ const queues: Reader<BrokerConfig['queues']> = at => {
 			if (key === 'requires') queue = {...queue, requires: strings(member)};
 			else if (key === 'duration-max') {
 				queue = {...queue, durationMsMax: finiteOrNull(QUEUE_KEYS['duration-max'](member))};
-			} else throw unknownKey(member.path, Object.keys(QUEUE_KEYS));
+			} else if (key === 'policy') queue = {...queue, policy: queuePolicy(member)};
+			else throw unknownKey(member.path, Object.keys(QUEUE_KEYS));
 		}
 		return [name, queue] as const;
 	});
@@ -201,6 +212,7 @@ const SECTIONS: Readonly<Record<string, Readonly<Record<string, Reader<unknown>>
 		'inactive-age-limit': durationMs({allowsInf: true, allowsZero: true}),
 		'inactive-num-limit': integer(0, COUNT_MAX),
 	},
+	policy,
 	queues,
 };
 
@@ -281,6 +293,7 @@ function withDefaults(settings: ReadonlyMap<string, Setting>): BrokerConfig {
 			inactiveAgeMs: finiteOrNull(get('job-manager.inactive-age-limit', Infinity)),
 			inactiveNum: get<number | null>('job-manager.inactive-num-limit', null),
 		},
+		policy: get('policy', {}),
 		queues: get('queues', {}),
 	};
 }
@@ -301,6 +314,10 @@ function checkTogether(config: BrokerConfig, settings: ReadonlyMap<string, Setti
 	}
 	if (tbon.torpidMs >= tbon.lostTimeoutMs) {
 		refuse([['tbon.torpid'], ['tbon.lost-timeout']], 'tbon.torpid: must be shorter than tbon.lost-timeout');
+	}
+	const {queueDefault} = config.policy;
+	if (queueDefault !== undefined && !Object.hasOwn(config.queues, queueDefault)) {
+		refuse([['policy']], `policy.jobspec.defaults.system.queue: there is no queue ${queueDefault}`);
 	}
 	const fault = bootstrapFault(config);
 	if (fault !== null) refuse(fault.at, fault.text);

@@ -6,6 +6,7 @@ import type {PerilogPlan} from '../machines/job-perilog.ts';
 import type {ServiceRegistry} from '../net/service-registry.ts';
 import type {Core} from './core.ts';
 import type {Membership} from './membership.ts';
+import type {JobPolicy} from './queue/job-policy.ts';
 import {Queues, type QueuePolicy} from './queue/queues.ts';
 import {registerQueue} from './queue/topics.ts';
 import {Resources} from './resource/resources.ts';
@@ -21,6 +22,8 @@ export interface SchedulingPolicy {
 	readonly queues: Readonly<Record<string, QueuePolicy>>;
 	/** What runs on each rank before and after the tasks of a job; absent: nothing. */
 	readonly perilog?: PerilogPlan;
+	/** What jobs of all queues may ask for; absent: anything. */
+	readonly policy?: JobPolicy;
 }
 
 export interface SchedulingOptions {
@@ -46,7 +49,7 @@ export class Scheduling {
 			membership,
 			...(policy === undefined ? {} : {exclude: policy.exclude}),
 		});
-		this.queues = new Queues(core, policy?.queues);
+		this.queues = new Queues(core, policy?.queues, policy?.policy);
 		registerResource({core, registry, resources: this.resources});
 		registerQueue({core, registry, queues: this.queues});
 	}
@@ -65,15 +68,16 @@ export class Scheduling {
 	}
 
 	/**
-	 * Whether a job can be taken in.
+	 * Whether a job can be taken in; returns its jobspec with the defaults of the policy.
 	 * @throws {SystemError} as its queue has it; EHOSTUNREACH when it names ranks itself and one is out of contact.
 	 */
-	admit(jobspec: Json): void {
-		this.queues.admit(jobspec);
+	admit(jobspec: Json): Json {
+		const admitted = this.queues.admit(jobspec);
 		for (const [rank, {host}] of bypassOf(jobspec)?.ranks ?? []) {
 			if (this.#core.isReconciled(rank)) continue;
 			throw new SystemError('EHOSTUNREACH', `rank ${rank} (${host}) is out of contact`);
 		}
+		return admitted;
 	}
 
 	/** Why a job has no resources yet; null: it does not wait for any. */

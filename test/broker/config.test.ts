@@ -35,6 +35,7 @@ test('no configuration at all gives the documented defaults', t => {
 	t.deepEqual(config.log, {retentionFacts: 1_000_000, snapshotFacts: 5000});
 	t.deepEqual(config.jobManager, {inactiveAgeMs: null, inactiveNum: null});
 	t.deepEqual(config.queues, {});
+	t.deepEqual(config.policy, {});
 });
 
 test('every key is read with its unit', t => {
@@ -74,6 +75,11 @@ inactive-num-limit = 1000
 [queues.batch]
 requires = ["fast"]
 duration-max = "8h"
+[queues.batch.policy.limits]
+job-size = {max = {nnodes = 2}, min = {ncores = 2}}
+[policy]
+limits.duration = "inf"
+jobspec.defaults.system = {duration = "1h", queue = "debug"}
 [queues.debug]
 `;
 	t.deepEqual(parseConfig([file(text)]), {
@@ -97,8 +103,13 @@ duration-max = "8h"
 		},
 		log: {retentionFacts: 5000, snapshotFacts: 100},
 		jobManager: {inactiveAgeMs: 30 * 86_400_000, inactiveNum: 1000},
+		policy: {durationMsMax: null, durationMsDefault: 3_600_000, queueDefault: 'debug'},
 		queues: {
-			batch: {requires: ['fast'], durationMsMax: 8 * 3_600_000},
+			batch: {
+				requires: ['fast'],
+				durationMsMax: 8 * 3_600_000,
+				policy: {sizeMax: {nnodes: 2}, sizeMin: {ncores: 2}},
+			},
 			debug: {requires: [], durationMsMax: null},
 		},
 	});
@@ -110,6 +121,15 @@ const faults: readonly (readonly [text: string, message: RegExp])[] = [
 		/^\/etc\/c\.toml:4: tbon\.torpidd: unknown key, must be one of topo, torpid/,
 	],
 	['\n[tobn]\ntorpid = "5s"', /^\/etc\/c\.toml:2: tobn: unknown key, must be one of bootstrap, tbon/],
+	[
+		'[policy.limits]\njob-size.max.nodes = 1',
+		/:2: policy\.limits\.job-size\.max\.nodes: unknown key, must be one of nnodes/,
+	],
+	['[queues.a.policy]\njobspec.defaults.system.queue = "a"', /:2: .*unknown key, must be one of duration/],
+	[
+		'[policy]\njobspec.defaults.system.queue = "a"',
+		/policy\.jobspec\.defaults\.system\.queue: there is no queue a/,
+	],
 	['top = 1', /^\/etc\/c\.toml:1: top: unknown key/],
 	['tbon = 5', /^\/etc\/c\.toml:1: tbon: must be a table, is 5$/],
 	['[tbon]\ntorpid = "soon"', /^\/etc\/c\.toml:2: tbon\.torpid: must be a duration .* is "soon"$/],

@@ -62,6 +62,7 @@ export async function startBroker(options: StartBrokerOptions): Promise<RunningB
 		scheduling: {
 			exclude: Idset.parse(config.resource.exclude),
 			queues: config.queues,
+			policy: config.policy,
 			...perilogOf(config),
 		},
 		killTimeoutMs: config.exec.killTimeoutMs,

@@ -1,5 +1,6 @@
 /** The queues of the instance as the broker tells about them. */
 import type {BrokerSession} from '../broker-session.ts';
+import {isObject, type Members} from '../../formats/shape.ts';
 import {listField, objectOf, scalarText} from '../fields.ts';
 
 export interface QueueRecord {
@@ -11,6 +12,11 @@ export interface QueueRecord {
 	readonly stopReason: string;
 	/** Seconds; null: no limit. */
 	readonly durationMaxS: number | null;
+	/** Seconds, of a job that asks for none; null: that is unlimited. */
+	readonly durationDefaultS: number | null;
+	/** `nnodes`, `ncores`, `ngpus`; absent: no limit. */
+	readonly sizeMax: Members;
+	readonly sizeMin: Members;
 	readonly requires: readonly string[];
 	readonly pending: number;
 	readonly allocPending: number;
@@ -37,6 +43,9 @@ export async function fetchQueue(session: BrokerSession, name: string): Promise<
 		disableReason: scalarText(fields['disable_reason']),
 		stopReason: scalarText(fields['stop_reason']),
 		durationMaxS: typeof fields['duration_max'] === 'number' ? fields['duration_max'] : null,
+		durationDefaultS: typeof fields['duration_default'] === 'number' ? fields['duration_default'] : null,
+		sizeMax: isObject(fields['size_max']) ? fields['size_max'] : {},
+		sizeMin: isObject(fields['size_min']) ? fields['size_min'] : {},
 		requires: Array.isArray(fields['requires']) ? fields['requires'].map(String) : [],
 		pending: numberOf('pending'),
 		allocPending: numberOf('alloc_pending'),
@@ -58,14 +67,21 @@ export function switchLine(queue: QueueRecord, which: 'enable' | 'start'): strin
 
 /** A queue in JSON. */
 export function queueJson(queue: QueueRecord): object {
-	const {name, isEnabled, isStarted, disableReason, stopReason, durationMaxS, requires} = queue;
+	const {name, isEnabled, isStarted, disableReason, stopReason, requires} = queue;
+	const {durationMaxS, durationDefaultS, sizeMin, sizeMax} = queue;
+	const range = {min: sizeMin, max: sizeMax};
+	const isSized = Object.keys({...sizeMin, ...sizeMax}).length > 0;
 	return {
 		queue: name,
 		enabled: isEnabled,
 		started: isStarted,
 		...(disableReason === '' ? {} : {disable_reason: disableReason}),
 		...(stopReason === '' ? {} : {stop_reason: stopReason}),
-		limits: {...(durationMaxS === null ? {} : {timelimit: durationMaxS})},
+		limits: {
+			...(durationMaxS === null ? {} : {timelimit: durationMaxS}),
+			...(isSized ? {range} : {}),
+		},
+		...(durationDefaultS === null ? {} : {defaults: {timelimit: durationDefaultS}}),
 		requires,
 		pending: queue.pending,
 		alloc_pending: queue.allocPending,

@@ -46,8 +46,8 @@ export interface JobManagerOptions {
 	/** Is told what each node says that it has. */
 	readonly nodes: RankJoinsOptions['nodes'];
 	readonly ghosts: GhostHolder;
-	/** Throws a SystemError if the job's queue does not take it in. */
-	readonly admit: (jobspec: Json) => void;
+	/** The jobspec with the defaults of its queue. Throws a SystemError if that does not take it in. */
+	readonly admit: (jobspec: Json) => Json;
 	readonly membership: Membership;
 	/** `exec.lease`; null: none. */
 	readonly leaseMs: number | null;
@@ -105,8 +105,7 @@ export class JobManager {
 		shellOptionsOf(checked); // For the faults that it names.
 		inputOption(checked);
 		ptyOption(checked);
-		const parsed = checked as unknown as Json;
-		this.#admit(parsed);
+		const parsed = this.#admit(checked as unknown as Json);
 		const dependencies = resolveDependencies(parsed, {state: core.state, archive: this.#archive});
 		const sinceMs = Math.max(0, core.clock.epochMs() - core.state.broker.context.epochMs);
 		const id = nextJobid(core.state.lastJobId, sinceMs, core.rank);

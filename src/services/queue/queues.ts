@@ -4,17 +4,19 @@
  */
 import {SystemError} from '../../formats/errno.ts';
 import type {Constraint} from '../../formats/constraint.ts';
-import {formatFsd} from '../../formats/fsd.ts';
 import type {Jobspec} from '../../formats/jobspec.ts';
 import type {Json} from '../../machines/job.ts';
 import {isEnabled, isStarted, type QueueSnapshot} from '../../machines/queue.ts';
 import type {Core} from '../core.ts';
+import {checkLimits, policyOver, withDefaultDuration, type JobPolicy} from './job-policy.ts';
 
 export interface QueuePolicy {
 	/** A job of this queue runs only on ranks that have all of these properties. */
 	readonly requires: readonly string[];
 	/** The longest duration of a job, or null: no limit. */
 	readonly durationMsMax: number | null;
+	/** Over the instance's; absent: there is none. */
+	readonly policy?: JobPolicy;
 }
 
 export interface QueueStatus {
@@ -43,9 +45,13 @@ export class Queues {
 	readonly names: readonly string[];
 	readonly #core: Core;
 	readonly #policies: ReadonlyMap<string, QueuePolicy>;
+	readonly #policy: JobPolicy;
+	readonly #effective = new Map<string, JobPolicy>();
 
-	constructor(core: Core, policies: Readonly<Record<string, QueuePolicy>> = {}) {
+	/** @param policy what holds in all queues, where they do not say otherwise. */
+	constructor(core: Core, policies: Readonly<Record<string, QueuePolicy>> = {}, policy: JobPolicy = {}) {
 		this.#core = core;
+		this.#policy = policy;
 		this.names = Object.keys(policies).sort();
 		this.#policies =
 			this.names.length === 0 ? new Map([[ANONYMOUS, NO_POLICY]]) : new Map(Object.entries(policies));
@@ -92,12 +98,12 @@ export class Queues {
 	}
 
 	/**
-	 * Whether a job may come in.
-	 * @throws {SystemError} EINVAL: its queue is not there or disabled, or its duration exceeds what the queue admits.
+	 * Whether a job may come in; returns its jobspec with the default queue and duration where it has none.
+	 * @throws {SystemError} EINVAL: its queue is not there or disabled, or it asks for more than the policy admits.
 	 */
-	admit(jobspec: Json): void {
-		const {system} = (jobspec as unknown as Jobspec).attributes;
-		const name = queueOf(jobspec);
+	admit(jobspec: Json): Json {
+		const asked = this.#withQueue(jobspec as unknown as Jobspec);
+		const name = asked.attributes.system.queue ?? ANONYMOUS;
 		if (!this.has(name)) throw new SystemError('EINVAL', this.#explain(name));
 		const {enable, disableReason} = this.statusOf(name);
 		if (!enable) {
@@ -105,23 +111,28 @@ export class Queues {
 				name === ANONYMOUS ? 'job submission is disabled' : `job submission to ${name} is disabled`;
 			throw new SystemError('EINVAL', disableReason === '' ? what : `${what}: ${disableReason}`);
 		}
-		const {durationMsMax} = this.#policies.get(name) ?? NO_POLICY;
-		if (durationMsMax === null) return;
-		const durationMs = system.duration * 1000;
-		if (durationMs === 0 || durationMs > durationMsMax) {
-			const limit = formatFsd(durationMsMax / 1000);
-			const asked = durationMs === 0 ? 'unlimited' : formatFsd(durationMs / 1000);
-			throw new SystemError(
-				'EINVAL',
-				`requested duration (${asked}) exceeds the limit of queue ${name} (${limit})`,
-			);
-		}
+		const policy = this.policyOf(name);
+		const admitted = withDefaultDuration(asked, policy);
+		checkLimits(admitted, policy, name === ANONYMOUS ? 'the instance' : `queue ${name}`);
+		return admitted as unknown as Json;
 	}
 
-	/** The longest duration of a job of the queue in seconds, or null. */
-	durationMaxS(name: string): number | null {
-		const {durationMsMax} = this.#policies.get(name) ?? NO_POLICY;
-		return durationMsMax === null ? null : durationMsMax / 1000;
+	/** What jobs of the queue may ask for. */
+	policyOf(name: string): JobPolicy {
+		const known = this.#effective.get(name);
+		if (known !== undefined) return known;
+		const {durationMsMax, policy = {}} = this.#policies.get(name) ?? NO_POLICY;
+		const own = durationMsMax === null ? policy : {durationMsMax, ...policy};
+		const effective = policyOver(own, this.#policy);
+		this.#effective.set(name, effective);
+		return effective;
+	}
+
+	#withQueue(jobspec: Jobspec): Jobspec {
+		const {queueDefault} = this.#policy;
+		const {attributes} = jobspec;
+		if (queueDefault === undefined || attributes.system.queue !== undefined) return jobspec;
+		return {...jobspec, attributes: {...attributes, system: {...attributes.system, queue: queueDefault}}};
 	}
 
 	#check(name: string): void {

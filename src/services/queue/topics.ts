@@ -40,14 +40,18 @@ function statusOf(request: RpcRequest, core: Core, queues: Queues): object {
 	}
 	const {enable, start, disableReason, stopReason} = queues.statusOf(given);
 	const closed = core.refusal ?? 'the instance is shutting down';
-	const limit = queues.durationMaxS(given);
+	const policy = queues.policyOf(given);
+	const {durationMsMax = null, durationMsDefault = null} = policy;
 	return {
 		...(given === '' ? {} : {name: given}),
 		enable: isOpen && enable,
 		start: isOpen && start,
 		...(isOpen && enable ? {} : {disable_reason: enable ? closed : disableReason}),
 		...(isOpen && start ? {} : {stop_reason: start ? closed : stopReason}),
-		...(limit === null ? {} : {duration_max: limit}),
+		...(durationMsMax === null ? {} : {duration_max: durationMsMax / 1000}),
+		...(durationMsDefault === null ? {} : {duration_default: durationMsDefault / 1000}),
+		size_max: policy.sizeMax ?? {},
+		size_min: policy.sizeMin ?? {},
 		requires: queues.constraintOf(given)?.['properties'] ?? [],
 		...countsOf(core, given),
 	};

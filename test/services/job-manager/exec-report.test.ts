@@ -34,7 +34,7 @@ function managerOf(core = new FakeCore()) {
 			async *rows() {},
 		}),
 		nodes: {report: () => undefined},
-		admit: () => undefined,
+		admit: jobspec => jobspec,
 		ghosts: {
 			restart: () => undefined,
 			hold: () => undefined,

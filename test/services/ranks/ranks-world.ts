@@ -306,7 +306,7 @@ export class Life implements Membership, Peers {
 			onJoined: () => scheduling.wake(),
 			nodes: scheduling.resources,
 			ghosts: scheduling.resources.ghosts,
-			admit: () => undefined,
+			admit: jobspec => jobspec,
 		});
 		return {manager, archive, scheduling};
 	}

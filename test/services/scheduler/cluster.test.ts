@@ -131,7 +131,7 @@ test('a request is refused only when all nodes are known, drained ones included'
 
 test('queues hold up each other in nothing, and each has its nodes and its switch', t => {
 	const queues = {
-		batch: {requires: ['big'], durationMsMax: null},
+		batch: {requires: ['big'], durationMsMax: null, policy: {durationMsMax: null, sizeMax: {ncores: 12}}},
 		debug: {requires: [], durationMsMax: 3_600_000},
 	};
 	const {submit, ranksOf, core, scheduling} = joined({queues});

@@ -3,13 +3,14 @@ import type {CommandModule} from '../../command.ts';
 import type {CliContext} from '../../context.ts';
 import {markOf, printTable, withTableOptions} from '../../format/table-options.ts';
 import type {Field} from '../../format/table.ts';
+import {scalarText} from '../../fields.ts';
 import {operands, textOption} from '../../option-value.ts';
 import {UsageError} from '../../command-error.ts';
 import {fetchQueues, queueJson, type QueueRecord} from '../../queues/fetch-queues.ts';
 
 const FORMATS: Readonly<Record<string, string>> = {
 	default:
-		'?:{queue:<8.8} {enabled:>2} {started:>2} {defaults.timelimit:>8} {limits.timelimit!F:>8} {limits.range.nnodes:>10} {limits.range.ncores:>10} {limits.range.ngpus:>10}',
+		'?:{queue:<8.8} {enabled:>2} {started:>2} {defaults.timelimit!F:>8} {limits.timelimit!F:>8} {limits.range.nnodes:>10} {limits.range.ncores:>10} {limits.range.ngpus:>10}',
 };
 
 export const list: CommandModule = {
@@ -33,20 +34,20 @@ export const list: CommandModule = {
 	},
 };
 
-/** Nothing limits the size of a job so far. */
-const RANGE = '0-inf';
-
 function queueFields(env: CliContext['env']): Readonly<Record<string, Field<QueueRecord>>> {
-	const limit = (heading: string): Field<QueueRecord> => ({heading, value: () => RANGE});
+	const limit = (heading: string, name: string): Field<QueueRecord> => ({
+		heading,
+		value: ({sizeMin, sizeMax}) => `${scalarText(sizeMin[name] ?? 0)}-${scalarText(sizeMax[name] ?? 'inf')}`,
+	});
 	return {
 		queue: {heading: 'QUEUE', value: queue => queue.name},
 		enabled: {heading: 'EN', value: queue => markOf(queue.isEnabled, env)},
 		started: {heading: 'ST', value: queue => markOf(queue.isStarted, env)},
-		'defaults.timelimit': {heading: 'TDEFAULT', value: () => 'inf'},
+		'defaults.timelimit': {heading: 'TDEFAULT', value: queue => queue.durationDefaultS ?? 'inf'},
 		'limits.timelimit': {heading: 'TLIMIT', value: queue => queue.durationMaxS ?? 'inf'},
-		'limits.range.nnodes': limit('NNODES'),
-		'limits.range.ncores': limit('NCORES'),
-		'limits.range.ngpus': limit('NGPUS'),
+		'limits.range.nnodes': limit('NNODES', 'nnodes'),
+		'limits.range.ncores': limit('NCORES', 'ncores'),
+		'limits.range.ngpus': limit('NGPUS', 'ngpus'),
 		requires: {heading: 'REQUIRES', value: queue => queue.requires.join(',')},
 		pending: {heading: 'PENDING', value: queue => queue.pending},
 		running: {heading: 'RUNNING', value: queue => queue.running},
