@@ -143,6 +143,7 @@ export const COMMANDS: readonly CommandEntry[] = [
 	job('purge', 'delete finished jobs', async () => (await import('./commands/job/purge.ts')).purge),
 	job('id', 'convert job ids', async () => (await import('./commands/job/id.ts')).id),
 	job('last', 'the newest job ids', async () => (await import('./commands/job/last.ts')).last),
+	job('taskmap', 'which tasks run where', async () => (await import('./commands/job/taskmap.ts')).taskmap),
 	job(
 		'timeleft',
 		'seconds until the time limit',

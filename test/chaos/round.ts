@@ -61,11 +61,12 @@ const ALL_KINDS = [
 	'cancel',
 	'limit',
 	'tasks',
+	'meet',
 	'run',
 	'input',
 	'terminal',
 ] as const;
-const BURST_KINDS = ['exit', 'exit', 'tasks'] as const;
+const BURST_KINDS = ['exit', 'exit', 'tasks', 'meet'] as const;
 const DELAYS_MS = [5, 50, 200, 700, 1500, 3000];
 const BURST_DELAYS_MS = [5, 20, 100, 200, 400, 800];
 /** A tree takes longer to come back, and is to have done so between some of the strikes. */
@@ -167,6 +168,11 @@ class Round {
 			gate: [[], ['gate', gate, String(code)], 'itself'],
 			cancel: [[], ['gate', gate, '0'], 'canceled'],
 			limit: [['-t', `${(0.5 + random.float() * 4).toFixed(1)}s`], ['sleep', '600', '0'], 'timeout'],
+			meet: [
+				[...(spread.length > 0 ? [] : ['-n', '3']), '-o', 'pmi'],
+				['meet', '4', (Number(seconds) / 4).toFixed(2), String(code)],
+				'itself',
+			],
 			tasks: [
 				spread.length > 0 ? [] : ['-n', '3'],
 				['sleep', seconds, `COPPICE_TASK_RANK * ${code === 0 ? 0 : 7}`],

@@ -7,8 +7,10 @@ import {chmodSync, writeFileSync} from 'node:fs';
 
 /**
  * Usage: `task LEDGERS exit STATUS | gate FIFO STATUS | sleep SECONDS STATUS | signal SECONDS N | count LINES SECONDS
- * STATUS | trap FIFO STATUS | digest STATUS | repeat LINES STATUS`. The last two read their stdin. STATUS is an arithmetic expression over the environment. A gated task waits without
- * using the processor until its gate is opened (`Gate`).
+ * STATUS | trap FIFO STATUS | digest STATUS | repeat LINES STATUS | meet ROUNDS SECONDS STATUS`. `digest` and `repeat` read their
+ * stdin. STATUS is an arithmetic expression over the environment. A gated task waits without using the processor until its gate is
+ * opened (`Gate`). Tasks that meet exchange cards over so many PMI barriers; one that gets a wrong card ends with 97, and
+ * without an end in its ledger.
  */
 const SCRIPT = `#!/bin/sh
 ledger="$1/$COPPICE_JOB_ID.$COPPICE_TASK_RANK"
@@ -43,6 +45,24 @@ repeat)
 		echo "got $line"
 	done
 	leave $(($3));;
+meet)
+	ask() { echo "cmd=$1" >&$PMI_FD; read -r answer <&$PMI_FD; }
+	ask 'init pmi_version=1 pmi_subversion=1'
+	ask get_my_kvsname
+	kvs="kvsname=\${answer##*kvsname=}"
+	next=$(((PMI_RANK + 1) % PMI_SIZE))
+	i=0
+	while [ $i -lt "$2" ]; do
+		i=$((i + 1))
+		ask "put $kvs key=$i.$PMI_RANK value=card $i $PMI_RANK"
+		sleep "$3"
+		ask barrier_in
+		[ "$answer" = 'cmd=barrier_out rc=0' ] || exit 97
+		ask "get $kvs key=$i.$next"
+		[ "\${answer##*value=}" = "card $i $next" ] || exit 97
+	done
+	ask finalize
+	leave $(($4));;
 *) leave 99;;
 esac
 `;

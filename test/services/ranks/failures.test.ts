@@ -451,6 +451,20 @@ test('ranks whose tasks go on 30 s after those of another are ended with the rea
 	await nothingIsLeft(t, world);
 });
 
+test('a rank that is away when the others have ended is waited for', async t => {
+	const script = (_: unknown, task: number) => ({durationMs: task === 2 ? 5000 : 100, waitStatus: 0});
+	const world = await worldOf({node: {script}});
+	const id = submit(world, LONG);
+	await started(world, id);
+	world.kill(2, {hold: true}); // Its task ends while it is away.
+	await world.clock.pass(200_000);
+	t.is(jobOf(world, id)?.value, 'run');
+	world.get(2).release();
+	const {result, exception} = await ended(world, id);
+	t.deepEqual([result, exception], ['COMPLETED', null]);
+	await nothingIsLeft(t, world);
+});
+
 test('without exit-timeout ranks go on as long as they like', async t => {
 	const world = await worldOf(UNEVEN);
 	const id = submit(world, LONG, {shell: {options: {'exit-timeout': 'none'}}});
