@@ -51,9 +51,9 @@ export class PmiExchange {
 		this.#waiting.delete(partKey(name));
 	}
 
+	/** Said again by the shell, now and then: then the root is told again too, whatever may have been lost. */
 	#enter(exchange: Exchange): void {
 		const known = this.#waiting.get(partKey(exchange));
-		if (known?.exchange.barrier === exchange.barrier) return;
 		known?.retry?.cancel();
 		this.#waiting.set(partKey(exchange), {exchange, isSent: false, retry: null});
 		this.#send(exchange);

@@ -64,6 +64,8 @@ export class PmiBarriers {
 			if (barrier === job.last.barrier) this.#tell([rank], job.last);
 			return;
 		}
+		// Who is ahead has passed the one that is open, and is asked for both.
+		if (job.open !== null && barrier > job.open.name.barrier) return;
 		if (job.open?.name.barrier !== barrier) {
 			job.open?.timer?.cancel();
 			const ranks = ranksWithTasks(context);
