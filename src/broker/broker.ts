@@ -368,6 +368,9 @@ export class Broker {
 	#register(): void {
 		const {runtime: core} = this;
 		const registry = this.#registry;
+		registry.register('event-log.compact', async request =>
+			request.respond({base: await this.runtime.compact()}),
+		);
 		registerEventLog(
 			registry,
 			new LiveLog({

@@ -316,6 +316,18 @@ export class Runtime implements Core {
 		return this.#state.encode();
 	}
 
+	/**
+	 * Writes a base to replay from, and drops all of the past before it. Resolves to its sequence number.
+	 * @throws {SystemError} EROFS in safe mode; then nothing was dropped.
+	 */
+	async compact(): Promise<number> {
+		if (this.#refusal !== null) throw new SystemError('EROFS', this.#refusal);
+		const {appendedSeq} = this.#log;
+		this.#checkpointSeq = appendedSeq;
+		// The base itself is the next one.
+		return this.#log.checkpoint(this.#state.encode(), {keepFromSeq: appendedSeq + 1});
+	}
+
 	/** Writes a base to replay from, and drops what is older than the retained past. */
 	#checkpoint(): void {
 		if (this.#refusal !== null) return;

@@ -195,6 +195,7 @@ export const COMMANDS: readonly CommandEntry[] = [
 		async () => (await import('./commands/log/verify.ts')).verify,
 	),
 	log('replay', 'execute it again', async () => (await import('./commands/log/replay.ts')).replay),
+	log('compact', 'drop the past', async () => (await import('./commands/log/compact.ts')).compact),
 	log('salvage', 'the way out of safe mode', async () => (await import('./commands/log/salvage.ts')).salvage),
 	log(
 		'lost+found',

@@ -4,6 +4,8 @@ import {isObject} from '../formats/shape.ts';
 
 /** Where a key is not its own name without the unit. */
 const NAMES: Readonly<Record<string, string>> = {
+	inactiveAgeMs: 'inactive-age-limit',
+	inactiveNum: 'inactive-num-limit',
 	outputBytesMax: 'output-limit',
 	retentionFacts: 'retention',
 	snapshotFacts: 'snapshot-interval',
