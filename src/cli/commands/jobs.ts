@@ -224,8 +224,9 @@ async function printStats(context: CliContext, session: BrokerSession): Promise<
 	const running = sum('run', 'cleanup');
 	const of = (name: string) => numberField(stats, name, topic);
 	const failed = of('failed');
+	const purged = of('inactive_purged') === 0 ? '' : `, ${of('inactive_purged')} inactive purged`;
 	await context.print(
-		`${running} running, ${of('successful')} completed, ${failed} failed, ${pending} pending\n`,
+		`${running} running, ${of('successful')} completed, ${failed} failed, ${pending} pending${purged}\n`,
 	);
 	return pending + running;
 }

@@ -134,7 +134,8 @@ function contextualInfo(job: JobRecord): string {
 			return lost === undefined || lost === '' ? nodes : `${nodes} (out of contact: ${scalarText(lost)})`;
 		}
 		default:
-			return nodesAndScript(job);
+			// One that never ran has no nodes to show, but a reason.
+			return nodesAndScript(job) || inactiveReason(job);
 	}
 }
 
