@@ -13,7 +13,10 @@ import {jobspecOf, submitRequest, type Submission} from '../submit/submission.ts
 
 export const run: CommandModule = {
 	name: 'run',
-	describe: 'Runs a job, shows its output, and exits as it does.',
+	describe:
+		'Runs a job, shows its output, and exits as it does. Its tasks get the standard input of this command, unless that is ' +
+		'/dev/null or --input says otherwise. With -o pty.interactive it gets this terminal; Ctrl-] leaves it to run on, and ' +
+		'job attach takes it up again.',
 	operands: 'COMMAND [ARG…]',
 	example: 'coppice run -n2 -l hostname',
 	rewrites: SUBMISSION_REWRITES,

@@ -68,9 +68,12 @@ export function launchSpecOf(
 		message.taskmap ?? blockTaskmap([...tasksOf(jobspec, R).values()].map(({length}) => length));
 	const limitBytes = options.outputBytesMax ?? outputBytesMax;
 	const cwd = system.cwd ?? '/';
-	const environment = Object.entries(system.environment ?? {}).filter(([, value]) => value !== null);
 	const tasks = tasksOn(names.nodeIndex, message) ?? tasksOf(jobspec, R).get(rank) ?? [];
 	const pty = ptyOption(jobspec);
+	// The size of a terminal is its own affair; programs would believe the variables of the submitter's.
+	const environment = Object.entries(system.environment ?? {}).filter(
+		([name, value]) => value !== null && !(pty !== null && (name === 'COLUMNS' || name === 'LINES')),
+	);
 	return {
 		id,
 		attempt,
