@@ -25,6 +25,10 @@ export class CgroupProcesses implements PartProcesses {
 		return pidsIn(this.#pathOf(role));
 	}
 
+	remember(): void {
+		// The kernel does.
+	}
+
 	signal(role: PartRole, signum: number): number {
 		return this.pids(role).filter(pid => sendSignal(pid, signum)).length;
 	}

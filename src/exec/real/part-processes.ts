@@ -12,6 +12,8 @@ export interface PartProcesses {
 	isPopulated(role?: PartRole): boolean;
 	/** The pids of a role. */
 	pids(role: PartRole): readonly number[];
+	/** Takes notice of what is there, before more of it can get away. */
+	remember(): void;
 	/** Sends a signal to each process of a role; how many got it. */
 	signal(role: PartRole, signum: number): number;
 	/** SIGKILL to all of a role, or of any. What is forked meanwhile may be left: to be called until it is empty. */

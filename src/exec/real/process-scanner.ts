@@ -4,7 +4,7 @@
  * and for a bounded time.
  */
 
-import {closeSync, openSync, readdirSync, readSync, statSync} from 'node:fs';
+import {closeSync, openSync, readdirSync, readSync} from 'node:fs';
 import type {Clock} from '../../ports/clock.ts';
 import {isLauncher, markInCommandLine, markInEnvironment} from '../process-mark.ts';
 import {
@@ -39,6 +39,8 @@ const SWEEP_MS_MAX = 300;
 const SWEEP_ROUNDS_MAX = 50;
 /** An execve in progress has neither environment nor arguments, for microseconds. */
 const READ_TRIES_MAX = 3;
+/** kthreadd, and the parent of all of its kind. */
+const KERNEL_THREADS = 2;
 const SIGKILL = 9;
 const SIGSTOP = 19;
 
@@ -51,6 +53,7 @@ export class ProcessScanner {
 	#strangers = new Map<number, number>();
 	#members: readonly Member[] = [];
 	#scan: ProcessScan | null = null;
+	#scanMs = 0;
 	#nextScanMs = 0;
 
 	/** @param rank `INSTANCE.RANK`. */
@@ -65,6 +68,12 @@ export class ProcessScanner {
 		return this.#scan !== null && this.#clock.monotonicMs() < this.#nextScanMs ? this.#scan : this.scan();
 	}
 
+	/** A scan of this moment: one serves all who ask for it in a row. */
+	lookAnew(): ProcessScan {
+		const isNew = this.#scan !== null && this.#clock.monotonicMs() < this.#scanMs + SCAN_PAUSE_MS_MIN;
+		return isNew ? this.#scan! : this.scan();
+	}
+
 	/** Reads /proc now. */
 	scan(): ProcessScan {
 		const startMs = this.#clock.monotonicMs();
@@ -72,6 +81,7 @@ export class ProcessScanner {
 		this.#members = members;
 		this.#scan = {generation: (this.#scan?.generation ?? 0) + 1, members};
 		const endMs = this.#clock.monotonicMs();
+		this.#scanMs = endMs;
 		const pauseMs = Math.max((endMs - startMs) * SCAN_PAUSE_FACTOR, SCAN_PAUSE_MS_MIN);
 		this.#nextScanMs = endMs + Math.min(pauseMs, SCAN_PAUSE_MS_MAX);
 		return this.#scan;
@@ -99,15 +109,13 @@ export class ProcessScanner {
 		const rows: ProcessRow[] = [];
 		const strangers = new Map<number, number>();
 		const known = new Map(this.#members.map(member => [member.pid, member]));
-		const userid = process.getuid!();
 		for (const name of readdirSync('/proc')) {
 			const pid = Number(name);
 			if (!(pid > 0) || pid === process.pid) continue;
-			// What belongs to others can't be signaled, and says nothing; to root it does, and its jobs may become others.
-			if (userid !== 0 && ownerOf(pid) !== userid) continue;
 			const stat = parseStat(readText(`/proc/${pid}/stat`));
 			if (stat === undefined || isDeadState(stat.state)) continue;
 			const {parent, group, session, startTicks} = stat;
+			if (pid === KERNEL_THREADS || parent === KERNEL_THREADS) continue;
 			const before = known.get(pid);
 			let mark: ProcessMark | null = null;
 			if (before?.startTicks === startTicks && before.mark?.role === 'payload') mark = before.mark;
@@ -170,10 +178,6 @@ function groupOf(pid: number): number | undefined {
 
 function nameOf({pid, startTicks}: Member): string {
 	return `${pid} ${startTicks}`;
-}
-
-function ownerOf(pid: number): number | undefined {
-	return statSync(`/proc/${pid}`, {throwIfNoEntry: false})?.uid;
 }
 
 /** '' for what is gone, or not ours to read. By half the system calls of readFileSync: a scan is nothing but this. */

@@ -43,6 +43,11 @@ export class SessionProcesses implements PartProcesses {
 		this.#tracking = tracking;
 	}
 
+	/** Whether its directory is known. */
+	get isKnown(): boolean {
+		return this.#part.tasks.length > 0;
+	}
+
 	/** The processes that its claims have named so far. */
 	get claimed(): readonly KnownProcess[] {
 		return [...this.#claimed.values()].flat();
@@ -69,7 +74,13 @@ export class SessionProcesses implements PartProcesses {
 		return this.#tracking.membersOf(this.#part.name, role).map(({pid}) => pid);
 	}
 
+	remember(): void {
+		for (const task of this.#part.tasks) this.#read(task);
+		this.#tracking.lookAnew();
+	}
+
 	signal(role: PartRole, signum: number): number {
+		for (const task of this.#part.tasks) this.#read(task);
 		return signalAll(this.#tracking.freshMembersOf(this.#part.name, role), signum);
 	}
 

@@ -15,6 +15,9 @@ import {SessionProcesses, type SessionPart} from './session-processes.ts';
 const SWEEP_DELAY_MS = 5;
 /** The pause after a sweep, in times of its length. */
 const SWEEP_PAUSE_FACTOR = 2;
+/** How often all parts are searched for without a reason; and while one of them has lost a shim. */
+const REMEMBER_MS = 10_000;
+const REMEMBER_URGENT_MS = 1000;
 
 export class SessionTracking {
 	readonly log: (text: string) => void;
@@ -24,6 +27,7 @@ export class SessionTracking {
 	readonly #doomed = new Map<string, Doomed>();
 	#timer: Timer | null = null;
 	#nextSweepMs = 0;
+	#rememberedMs = 0;
 
 	constructor({
 		site,
@@ -43,7 +47,7 @@ export class SessionTracking {
 	/** The processes of a part; the same object each time, until it is released. */
 	of(part: SessionPart): SessionProcesses {
 		const known = this.#parts.get(part.name);
-		if (known !== undefined) return known;
+		if (known?.isKnown === part.tasks.length > 0) return known;
 		const processes = new SessionProcesses(part, this);
 		this.#parts.set(part.name, processes);
 		return processes;
@@ -54,9 +58,26 @@ export class SessionTracking {
 		this.#doomed.delete(name);
 	}
 
+	/**
+	 * Looks who is there, so that what is a job's now is known as such when it has left its parent, its session and its
+	 * environment. Called often; `isUrgent`: the shim of a running task is dead.
+	 */
+	remember(isUrgent: boolean): void {
+		if (this.#parts.size === 0) return;
+		const nowMs = this.#clock.monotonicMs();
+		if (nowMs - this.#rememberedMs < (isUrgent ? REMEMBER_URGENT_MS : REMEMBER_MS)) return;
+		this.#rememberedMs = nowMs;
+		this.#scanner.look();
+	}
+
 	/** As `ProcessScanner.look`. */
 	look(): ProcessScan {
 		return this.#scanner.look();
+	}
+
+	/** As `ProcessScanner.lookAnew`. */
+	lookAnew(): ProcessScan {
+		return this.#scanner.lookAnew();
 	}
 
 	/** As of the last scan, which may be up to a second old. */

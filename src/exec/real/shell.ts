@@ -399,12 +399,15 @@ export class JobShell {
 		this.#lastPollMs = nowMs;
 		let index = 0;
 		let isWaiting = false;
+		let isUrgent = false;
 		for (const part of this.#parts.values()) {
 			index++;
 			if (part.isFed && part.startable.length > 0) isWaiting = true;
 			const isDue = !part.isExited && (index + this.#round) % POLL_ROUNDS_ALL === 0;
+			if (part.needsAttention) isUrgent = true;
 			if (isDue || part.needsAttention) this.#guard(part.spec, () => part.check());
 		}
+		this.#guard({id: 0n, attempt: 0}, () => this.#tracking.remember(isUrgent));
 		this.#judgeLauncher(isWaiting);
 		this.#judgeLease();
 		if (this.#round % EXCHANGE_ROUNDS === 0) this.#pmi.repeat();

@@ -111,7 +111,8 @@ export class TaskClaims {
 	}
 
 	#lose(entry: TaskEntry): void {
-		const {site, spec, ledger, onShimLost} = this.#options;
+		const {site, spec, ledger, processes, onShimLost} = this.#options;
+		if (!entry.lost) processes.remember();
 		ledger.noteShimLost(entry, Math.round(site.clock.epochMs()));
 		onShimLost();
 		const monotonicMs = site.clock.monotonicMs();

@@ -44,6 +44,11 @@ export class Tracking {
 		return this.of({key, cgroup: partCgroup(this.#site, key), tasks: []});
 	}
 
+	/** As `SessionTracking.remember`; a cgroup remembers by itself. */
+	remember(isUrgent: boolean): void {
+		this.#sessions.remember(isUrgent);
+	}
+
 	/** The parts of which processes or cgroups are there. */
 	found(): PartKey[] {
 		if (this.#site.cgroupBase === '') return this.#sessions.livingParts();

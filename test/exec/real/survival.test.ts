@@ -176,6 +176,28 @@ eachTracking('output goes on without loss after the shim is killed', async t => 
 	t.is(new TextDecoder().decode(errors.data), 'end\n');
 });
 
+eachTracking(
+	'what has left its session and its environment is ended with its job after its shim was killed',
+	async t => {
+		const site = createRealSite(t);
+		const life = await live(site);
+		const leave = 'setsid env -i /bin/sh -c "echo \\$\\$ > $D/bare; exec sleep 600" &';
+		const spec = specOf(25n, `${leave} exec sleep 600`, {env: {PATH: '/usr/bin:/bin', D: site.dir}});
+		life.host.launch(spec);
+		await untilStarted(site, life, spec);
+		await site.until(
+			'it has left',
+			() => existsSync(`${site.dir}/bare`) && readFileSync(`${site.dir}/bare`).length > 0,
+		);
+		const pid = Number(readFileSync(`${site.dir}/bare`, 'utf8'));
+		await site.kill(site.shimPid(spec, 0));
+		await site.until('supervisor-lost', () => reportsFor(life, spec).length === 2);
+		life.host.terminate(spec, TERM);
+		await untilExited(site, life, spec);
+		t.false(isAliveNow(pid));
+	},
+);
+
 eachTracking('shim and task killed at once end as unknown, never as 0', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
