@@ -14,7 +14,7 @@ import {until} from '../chaos/until.ts';
 async function withScripts(t: import('ava').ExecutionContext, size = 1, confs: readonly string[] = []) {
 	const instance = unstartedInstance(t, {size, cores: 4, confs});
 	const scripts = new PerilogScript(instance);
-	await instance.start(...scripts.confs);
+	await instance.start();
 	return {instance, scripts};
 }
 
@@ -49,7 +49,7 @@ for (const script of ['prolog', 'epilog'] as const) {
 			const running = await runningScript(scripts, script, id!);
 			const names = await Promise.all(roles.map(async role => instance.process(role)));
 			await instance.kill(names);
-			if (roles.includes('daemon')) await instance.start(...scripts.confs);
+			if (roles.includes('daemon')) await instance.start();
 			t.true(isAlive(running), roles.join());
 			const state = script === 'prolog' ? 'RUN' : 'CLEANUP';
 			await instance.jobsUntil(`it is in ${state}`, jobs => jobs.some(job => job.state === state));

@@ -57,6 +57,8 @@ export class Instance {
 	readonly jobdir: string;
 	readonly rundir: string;
 	readonly ledgers: string;
+	/** Values of `--conf` that name what is in `root`, for each start. */
+	readonly ownConfs: string[] = [];
 	readonly uri: string;
 	readonly size: number;
 	/** Under whom it runs; null: as this process. */
@@ -107,7 +109,7 @@ export class Instance {
 		const {cores = 60, confs = [], topo = 'kary:2'} = this.#options;
 		const tree = this.size === 1 ? [] : ['-s', String(this.size), '--topo', topo];
 		const directories = ['--statedir', this.statedir, '--jobdir', this.jobdir, '--rundir', this.rundir];
-		const conf = [`resource.cores=${cores}`, ...confs].flatMap(each => ['--conf', each]);
+		const conf = [`resource.cores=${cores}`, ...confs, ...this.ownConfs].flatMap(each => ['--conf', each]);
 		return this.run(['start', ...tree, ...directories, ...conf, '--detach', ...more], {timeoutMs: 90_000});
 	}
 

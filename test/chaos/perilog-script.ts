@@ -2,7 +2,7 @@
  * A prolog and epilog that keep a ledger: a file for each script, job, attempt and rank, with a line when it starts and one
  * when it ends. While `hold-NAME` is there it waits; where `fail-NAME-RANK` is there it fails.
  */
-import {existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import type {Instance} from './instance.ts';
 
@@ -44,13 +44,11 @@ export class PerilogScript {
 		this.#dir = join(instance.root, 'perilog');
 		this.#path = join(instance.root, 'perilog.sh');
 		mkdirSync(this.#dir, {recursive: true});
+		// Also for an ordinary user.
+		chmodSync(this.#dir, 0o777);
 		writeFileSync(this.#path, SCRIPT, {mode: 0o755});
-	}
-
-	/** For `start`. */
-	get confs(): string[] {
 		const command = JSON.stringify([this.#path, this.#dir]);
-		return ['--conf', `exec.prolog=${command}`, '--conf', `exec.epilog=${command}`];
+		instance.ownConfs.push(`exec.prolog=${command}`, `exec.epilog=${command}`);
 	}
 
 	hold(script: ScriptName): void {
@@ -98,5 +96,22 @@ export class PerilogScript {
 		return this.ledgers()
 			.filter(({starts, ends}) => starts.length !== 1 || ends.length !== 1)
 			.map(each => JSON.stringify(each));
+	}
+
+	/**
+	 * What is wrong when all jobs are over, some of which were canceled: each prolog ran once, perhaps not to its end, and each
+	 * was followed by one epilog, which did.
+	 */
+	chaosFaults(): string[] {
+		const all = this.ledgers();
+		const nameOf = ({id, attempt, rank}: ScriptLedger) => `${id}.${attempt} on rank ${rank}`;
+		const epilogs = new Set(all.filter(({script}) => script === 'epilog').map(nameOf));
+		return all.flatMap(each => {
+			const {script, starts, ends} = each;
+			const isWhole =
+				starts.length === 1 && (ends.length === 1 || (script === 'prolog' && ends.length === 0));
+			if (!isWhole) return [JSON.stringify(each)];
+			return script === 'epilog' || epilogs.has(nameOf(each)) ? [] : [`no epilog of ${nameOf(each)}`];
+		});
 	}
 }

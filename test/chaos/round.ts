@@ -10,6 +10,7 @@ import type {Gate} from './gate.ts';
 import {countStates, Instance} from './instance.ts';
 import {ledgerNames, type Expectation, type JobRow} from './ledger.ts';
 import type {UserKind} from './ordinary-user.ts';
+import {PerilogScript} from './perilog-script.ts';
 import {isAlive} from './processes.ts';
 import {Seeded} from './seeded.ts';
 import {Striker} from './striker.ts';
@@ -66,6 +67,8 @@ const ALL_KINDS = [
 	'input',
 	'terminal',
 ] as const;
+/** In two of so many rounds, one of which has one broker, jobs have a prolog and an epilog. */
+const PERILOG_EVERY = 4;
 const BURST_KINDS = ['exit', 'exit', 'tasks', 'meet'] as const;
 const DELAYS_MS = [5, 50, 200, 700, 1500, 3000];
 const BURST_DELAYS_MS = [5, 20, 100, 200, 400, 800];
@@ -87,6 +90,8 @@ class Round {
 	readonly #isBurst: boolean;
 	readonly #gate: Gate;
 	readonly #striker: Striker;
+	/** What runs before and after each job; null: nothing. */
+	readonly #perilog: PerilogScript | null;
 	/** By job name, which no two submissions share. */
 	readonly #submitted = new Map<string, Submitted>();
 	readonly #acknowledged: string[] = [];
@@ -103,6 +108,7 @@ class Round {
 		this.#tree = size === 1 ? null : new Tree({size, cores: TREE_CORES, confs: TREE_CONFS, ...as});
 		this.instance = this.#tree ?? new Instance({cores: CORES, ...as});
 		this.#gate = this.instance.newGate();
+		this.#perilog = seed % PERILOG_EVERY < 2 ? new PerilogScript(this.instance) : null;
 		const delaysMs = size > 1 ? TREE_DELAYS_MS : this.#isBurst ? BURST_DELAYS_MS : DELAYS_MS;
 		this.#striker = new Striker({instance: this.instance, delaysMs});
 	}
@@ -125,6 +131,7 @@ class Round {
 			await this.#gate.open();
 			jobs = await this.instance.allInactive(180_000);
 			await this.#judge(jobs);
+			await this.#judgeScripts();
 			if (this.#problems.length === 0) await this.#judgeEnd();
 		} catch (error) {
 			this.#problems.push(String(error));
@@ -309,6 +316,14 @@ class Round {
 	}
 
 	/** After a shutdown nothing is left: no process, no cgroup, no directory of a job. */
+	/** Nobody kills their shims, so none may have failed. */
+	async #judgeScripts(): Promise<void> {
+		if (this.#perilog === null) return;
+		this.#problems.push(...this.#perilog.chaosFaults());
+		const drained = await this.instance.ok('resource', 'drain', '-n');
+		if (drained !== '') this.#problems.push(`drained: ${drained}`);
+	}
+
 	async #judgeEnd(): Promise<void> {
 		const {instance} = this;
 		const {status, stderr} = await instance.run(['shutdown'], {timeoutMs: 90_000});
