@@ -2,6 +2,7 @@
  * Jobspecs of version 1 (RFC 14, RFC 25): their type, the strict reader, and what a scheduler needs of one. A value of
  * type `Jobspec` has passed `parseJobspec` or was built by `jobspecFromCommand`.
  */
+import {testExecutionOf} from './test-execution.ts';
 import type {Constraint} from './constraint.ts';
 import {checkConstraint} from './constraint.ts';
 import type {Dependency} from './dependency.ts';
@@ -251,6 +252,7 @@ function checkAttributes(value: unknown): void {
 		const job = asObject(system['job'], `${path}.job`);
 		if (job['name'] !== undefined) asString(job['name'], `${path}.job.name`);
 	}
+	testExecutionOf(system);
 	if (system['files'] !== undefined) carriedFiles(system['files'], `${path}.files`);
 }
 

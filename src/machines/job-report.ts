@@ -4,6 +4,8 @@
  */
 import type {ScriptEnd} from './job-perilog.ts';
 
+import type {Deadline} from '../ports/clock.ts';
+
 export interface TaskStarted {
 	readonly task: number;
 	readonly pid: number;
@@ -29,8 +31,14 @@ export interface TaskOutput {
 	readonly sha256: string;
 }
 
+/** A part of the test executor, which has no processes: when it ends, and how. */
+export interface TestRun {
+	readonly deadline: Deadline;
+	readonly waitStatus: number;
+}
+
 export type ReportBody =
-	| {readonly kind: 'started'; readonly tasks: readonly TaskStarted[]}
+	| {readonly kind: 'started'; readonly tasks: readonly TaskStarted[]; readonly test?: TestRun}
 	| {
 			readonly kind: 'exception';
 			readonly exception: string;

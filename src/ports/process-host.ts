@@ -4,6 +4,8 @@
  * above them. A rank's part of a job (here: a *part*) is named by job and attempt.
  */
 
+import type {Deadline} from './clock.ts';
+
 export interface PartKey {
 	readonly id: bigint;
 	/** From 1; a job that is run again gets the next one. */
@@ -72,6 +74,8 @@ export interface LaunchSpec extends PartKey {
 	readonly epilog?: ScriptSpec;
 	/** All that is needed to register the job again from disk alone; opaque to the host, JSON. */
 	readonly record: string;
+	/** No process is started: the tasks are over after so long, with this wait status. */
+	readonly test?: {readonly runMs: number; readonly waitStatus: number};
 }
 
 export interface PmiSettings {
@@ -182,7 +186,12 @@ export interface TaskStart {
 
 /** What happened to a part; `seq` counts from 1 in each part, without gaps, and survives every restart. */
 export type PartReport = PartKey & {readonly seq: number; readonly atMs: number} & (
-		| {readonly kind: 'started'; readonly tasks: readonly TaskStart[]}
+		| {
+				readonly kind: 'started';
+				readonly tasks: readonly TaskStart[];
+				/** Of the test executor. */
+				readonly test?: {readonly deadline: Deadline; readonly waitStatus: number};
+		  }
 		/** Something went wrong, or the time limit was reached; `severity` 0 ends the job (RFC 21). */
 		| {
 				readonly kind: 'exception';

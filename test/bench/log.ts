@@ -42,6 +42,7 @@ export async function benchLog(): Promise<void> {
 			`batches of ${size}: log ${rate(ours)} durable facts/s, raw LevelDB ${rate(raw)}, ratio ${ratio}`,
 		);
 	}
+	console.log('goal: 100,000 durable facts/s in large batches');
 	await withDirectory(readRates);
 }
 
@@ -107,6 +108,7 @@ async function readRates(dir: LevelStoreDir): Promise<void> {
 	console.log(
 		`${records} records of one fact: ${opened}, read ${rate(count / ((endMs - readMs) / 1000))} records/s`,
 	);
+	console.log('goal: 300,000 records/s');
 	await again.close();
 }
 

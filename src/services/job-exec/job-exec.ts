@@ -37,6 +37,7 @@ import {keepOutput} from './output-keeper.ts';
 import {PmiExchange} from './pmi-exchange.ts';
 import {logScript} from './script-log.ts';
 import {ReportRelay} from './report-relay.ts';
+import {withTestExecutor} from './test-executor.ts';
 
 const ROOT = 0;
 /** So long a rank may take to get ready for the start of a part. */
@@ -80,7 +81,8 @@ export class JobExec {
 	/** Parts whose job the root does not know and would not register again: they run on, and it is told nothing. */
 	readonly #orphans = new Set<string>();
 
-	constructor({core, peers, host, settings, resources, onReconciled}: JobExecOptions) {
+	constructor({core, peers, host: real, settings, resources, onReconciled}: JobExecOptions) {
+		const host = withTestExecutor(real, core);
 		this.#core = core;
 		this.#peers = peers;
 		this.#host = host;
@@ -390,7 +392,11 @@ function isAlive({bootId, state}: InventoryEntry, inventory: Inventory): boolean
 function bodyOf(report: PartReport): ReportBody {
 	switch (report.kind) {
 		case 'started':
-			return {kind: 'started', tasks: report.tasks};
+			return {
+				kind: 'started',
+				tasks: report.tasks,
+				...(report.test === undefined ? {} : {test: report.test}),
+			};
 		case 'exception':
 			return {
 				kind: 'exception',

@@ -13,6 +13,7 @@ import {carriedFiles} from '../../formats/carried-files.ts';
 import {parseJobspec, requestOf, type Jobspec} from '../../formats/jobspec.ts';
 import {Idset} from '../../formats/idset.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
+import {testExecutionOf} from '../../formats/test-execution.ts';
 import {blockTaskmap, tasksByNode} from '../../formats/taskmap.ts';
 import type {LaunchSpec, OutputFiles} from '../../ports/process-host.ts';
 import {scriptsOf} from './perilog-scripts.ts';
@@ -104,6 +105,7 @@ export function launchSpecOf(
 		...ptyOf(pty, tasks),
 		...(system.files === undefined ? {} : {carried: carriedFiles(system.files)}),
 		...scriptsOf(message, {uri, rank, names}),
+		...testOf(system),
 		record: JSON.stringify(recordOf(message)),
 	};
 }
@@ -115,6 +117,11 @@ function inputOf(
 	if (input === null) return {};
 	if ('path' in input) return {input: {path: pathOf(input.path) ?? ''}};
 	return {input: {tasks: among(tasks, input.ranks)}};
+}
+
+function testOf(system: Jobspec['attributes']['system']): Pick<LaunchSpec, 'test'> {
+	const test = testExecutionOf(system);
+	return test === null ? {} : {test};
 }
 
 function ptyOf(pty: PtyOption | null, tasks: readonly number[]): Pick<LaunchSpec, 'pty'> {

@@ -1,0 +1,97 @@
+/** Jobs without processes: what the queue, the scheduler and the log cost, and whether that grows with the past. */
+import {readFileSync} from 'node:fs';
+import {Instance} from '../chaos/instance.ts';
+
+const WINDOW = 1000;
+const TEST_JOB = '--setattr=exec.test.run_duration=0.001s';
+
+async function submitWindow(instance: Instance): Promise<{readonly rate: number; readonly cpuMs: number}> {
+	const {pid} = await instance.process('broker');
+	const before = cpuMsOf(pid);
+	const startMs = performance.now();
+	await instance.ok('submit', '--quiet', TEST_JOB, `--cc=1-${WINDOW}`, '--wait', 'true');
+	const rate = (WINDOW * 1000) / (performance.now() - startMs);
+	return {rate, cpuMs: (cpuMsOf(pid) - before) / WINDOW};
+}
+
+export async function benchTestJobs(): Promise<void> {
+	console.log(
+		`\n${WINDOW} jobs without processes, 16 at once\n\n| round | jobs/s | broker, CPU ms a job |\n|---|---|---|`,
+	);
+	const instance = new Instance({cores: 16});
+	try {
+		await instance.start();
+		const rates: number[] = [];
+		for (let round = 1; round <= 5; round += 1) {
+			const {rate, cpuMs} = await submitWindow(instance);
+			rates.push(rate);
+			console.log(`| ${round} | ${rate.toFixed(0)} | ${cpuMs.toFixed(2)} |`);
+		}
+		const median = rates.sort((a, b) => a - b)[2]!;
+		console.log(`\nmedian ${median.toFixed(0)} jobs/s (goal: 1,500; Flux: 92 to 204)`);
+	} finally {
+		await instance.destroy();
+	}
+}
+
+/** `COUNT` jobs one window after the other; the first windows warm up and are shown, but not compared. */
+export async function benchGrowth(count = 100_000): Promise<void> {
+	console.log(
+		`\n${count} jobs without processes\n\n| after jobs | jobs/s | broker, CPU ms a job | resident MB |\n|---|---|---|---|`,
+	);
+	const instance = new Instance({cores: 16});
+	try {
+		await instance.start();
+		const windows: number[] = [];
+		for (let made = WINDOW; made <= count; made += WINDOW) {
+			const {rate, cpuMs} = await submitWindow(instance);
+			windows.push(cpuMs);
+			if (made % 10_000 !== 0 && made > 5000) continue;
+			const mb = residentMb((await instance.process('broker')).pid);
+			console.log(`| ${made} | ${rate.toFixed(0)} | ${cpuMs.toFixed(2)} | ${mb.toFixed(0)} |`);
+		}
+		const mean = (values: readonly number[]) => values.reduce((sum, each) => sum + each, 0) / values.length;
+		const ratio = mean(windows.slice(-5)) / mean(windows.slice(2, 7));
+		console.log(
+			`\nCPU a job, last five windows to the third to seventh: ${ratio.toFixed(2)} (goal: at most 1.10; Flux: 2.5 after 10,000)`,
+		);
+	} finally {
+		await instance.destroy();
+	}
+}
+
+/** From the start of a broker that was killed to its answer, with a long past. */
+export async function benchPast(count = 64_000): Promise<void> {
+	console.log(
+		`\nRestart with ${count} finished jobs\n\n| round | \`jobs\` answered after the kill (s) |\n|---|---|`,
+	);
+	const instance = new Instance({cores: 16});
+	try {
+		await instance.start();
+		for (let made = 0; made < count; made += WINDOW) await submitWindow(instance);
+		for (let round = 1; round <= 3; round += 1) {
+			await instance.kill([await instance.process('broker')]);
+			const killedMs = performance.now();
+			await instance.ok('jobs');
+			console.log(`| ${round} | ${((performance.now() - killedMs) / 1000).toFixed(2)} |`);
+		}
+		const {facts, seconds} = await instance.json<{facts: number; seconds: number}>('log', 'replay');
+		console.log(
+			`\nreplay from the base, reading included: ${facts} facts in ${seconds.toFixed(2)} s: ${(facts / seconds).toFixed(0)}/s (goal for applying: 150,000)`,
+		);
+		console.log('goal: 2 s (Flux: 18 to 130 s)');
+	} finally {
+		await instance.destroy();
+	}
+}
+
+function cpuMsOf(pid: number): number {
+	const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+	const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+	return (Number(fields[11]) + Number(fields[12])) * 10;
+}
+
+function residentMb(pid: number): number {
+	const kib = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1];
+	return (Number(kib) * 1024) / 1e6;
+}
