@@ -67,7 +67,6 @@ export function launchSpecOf(
 	};
 	const taskmap =
 		message.taskmap ?? blockTaskmap([...tasksOf(jobspec, R).values()].map(({length}) => length));
-	const limitBytes = options.outputBytesMax ?? outputBytesMax;
 	const cwd = system.cwd ?? '/';
 	const tasks = tasksOn(names.nodeIndex, message) ?? tasksOf(jobspec, R).get(rank) ?? [];
 	const pty = ptyOption(jobspec);
@@ -95,7 +94,7 @@ export function launchSpecOf(
 		stdout: pathOf(paths.stdout),
 		stderr: pathOf(paths.stderr),
 		...(paths.stdout === null && paths.stderr === null ? {} : filesOf(options, ntasks)),
-		...(Number.isFinite(limitBytes) ? {outputBytesMax: limitBytes} : {}),
+		...limitOf(options.outputBytesMax ?? outputBytesMax),
 		...(options.rlimits === undefined ? {} : {rlimits: options.rlimits}),
 		...umaskOf(jobspec),
 		...(names.host === '' ? {} : {node: names.host}),
@@ -108,6 +107,10 @@ export function launchSpecOf(
 		...testOf(system),
 		record: JSON.stringify(recordOf(message)),
 	};
+}
+
+function limitOf(limitBytes: number): Pick<LaunchSpec, 'outputBytesMax'> {
+	return Number.isFinite(limitBytes) ? {outputBytesMax: limitBytes} : {};
 }
 
 function inputOf(
