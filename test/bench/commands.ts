@@ -25,7 +25,7 @@ export async function benchCommands(): Promise<void> {
 		const uptime = of(COPPICE, ['uptime']);
 		const run = of(COPPICE, ['run', 'true']);
 		console.log(
-			`\nWhole processes, medians of ${RUNS}\n\n| command | CPU (s) | wall (s) | CPU, ratio to node |`,
+			`\nWhole processes, ${RUNS} runs: mean CPU, median wall time\n\n| command | CPU (s) | wall (s) | CPU, ratio to node |`,
 		);
 		console.log('|---|---|---|---|');
 		for (const [name, cost] of Object.entries({
