@@ -94,8 +94,7 @@ export function launchSpecOf(
 		stdout: pathOf(paths.stdout),
 		stderr: pathOf(paths.stderr),
 		...(paths.stdout === null && paths.stderr === null ? {} : filesOf(options, ntasks)),
-		...limitOf(options.outputBytesMax ?? outputBytesMax),
-		...(options.rlimits === undefined ? {} : {rlimits: options.rlimits}),
+		...limitsOf(options, outputBytesMax),
 		...umaskOf(jobspec),
 		...(names.host === '' ? {} : {node: names.host}),
 		...endingOf(options, ntasks),
@@ -109,8 +108,15 @@ export function launchSpecOf(
 	};
 }
 
-function limitOf(limitBytes: number): Pick<LaunchSpec, 'outputBytesMax'> {
-	return Number.isFinite(limitBytes) ? {outputBytesMax: limitBytes} : {};
+function limitsOf(
+	options: ShellOptions,
+	bytesMaxDefault: number,
+): Pick<LaunchSpec, 'outputBytesMax' | 'rlimits'> {
+	const limitBytes = options.outputBytesMax ?? bytesMaxDefault;
+	return {
+		...(Number.isFinite(limitBytes) ? {outputBytesMax: limitBytes} : {}),
+		...(options.rlimits === undefined ? {} : {rlimits: options.rlimits}),
+	};
 }
 
 function inputOf(
