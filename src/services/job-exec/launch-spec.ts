@@ -70,10 +70,7 @@ export function launchSpecOf(
 	const cwd = system.cwd ?? '/';
 	const tasks = tasksOn(names.nodeIndex, message) ?? tasksOf(jobspec, R).get(rank) ?? [];
 	const pty = ptyOption(jobspec);
-	// The size of a terminal is its own affair; programs would believe the variables of the submitter's.
-	const environment = Object.entries(system.environment ?? {}).filter(
-		([name, value]) => value !== null && !(pty !== null && (name === 'COLUMNS' || name === 'LINES')),
-	);
+	const environment = environmentOf(jobspec, pty !== null);
 	return {
 		id,
 		attempt,
@@ -131,6 +128,13 @@ function inputOf(
 function testOf(system: Jobspec['attributes']['system']): Pick<LaunchSpec, 'test'> {
 	const test = testExecutionOf(system);
 	return test === null ? {} : {test};
+}
+
+/** The size of a terminal is its own affair; programs would believe the variables of the submitter's. */
+function environmentOf({attributes}: Jobspec, hasTerminal: boolean): [name: string, value: string | null][] {
+	return Object.entries(attributes.system.environment ?? {}).filter(
+		([name, value]) => value !== null && !(hasTerminal && (name === 'COLUMNS' || name === 'LINES')),
+	);
 }
 
 function ptyOf(pty: PtyOption | null, tasks: readonly number[]): Pick<LaunchSpec, 'pty'> {
