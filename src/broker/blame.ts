@@ -6,6 +6,7 @@
 import {SystemError, type ErrnoName} from '../formats/errno.ts';
 import type {Request} from '../net/message.ts';
 import type {RpcServerOptions} from '../net/rpc-server.ts';
+import type {BrokerOptions} from './broker-options.ts';
 import {
 	digestOf,
 	EVIDENCE_PAYLOAD_BYTES_MAX,
@@ -43,6 +44,12 @@ const WORLD: ReadonlySet<string> = new Set<ErrnoName>([
 	'EROFS',
 	'ETIMEDOUT',
 ]);
+
+/** That of a broker. */
+export function blameOf(broker: BrokerOptions, pending: BlameOptions['pending']): Blame {
+	const {evidence = null, version, pid, ports} = broker;
+	return new Blame({evidence, version, pid, epochMs: () => ports.clock.epochMs(), pending});
+}
 
 export class Blame {
 	readonly #options: BlameOptions;

@@ -38,7 +38,7 @@ import type {BrokerEnd, BrokerOptions} from './broker-options.ts';
 import {LiveLog} from './live-log.ts';
 import {EXIT_ORPHANED} from './daemon-protocol.ts';
 import {trackRpcs} from './rpc-tracking.ts';
-import {Blame} from './blame.ts';
+import {blameOf, type Blame} from './blame.ts';
 import {Clients} from './clients.ts';
 import {Root} from './root.ts';
 import {Runtime} from './runtime.ts';
@@ -119,7 +119,7 @@ export class Broker {
 		this.#ring = new LogRing({rank, pid: options.pid, epochMs: () => clock.epochMs(), write: options.write});
 		const report = (severity: Severity, message: string) => this.#ring.add(severity, message);
 		const onFatal = (error: SystemError, cause: unknown) => this.panic(error.toString(), {error: cause});
-		const blame = (this.#blame = this.#makeBlame());
+		const blame = (this.#blame = blameOf(options, () => this.#server.pending));
 		this.runtime = new Runtime({
 			log,
 			clock,
@@ -174,12 +174,6 @@ export class Broker {
 		const resources = options.resources.encode() as unknown as Json;
 		this.#exec = new JobExec({...parts, host, settings, resources, onReconciled: () => this.#reconciled()});
 		this.#register();
-	}
-
-	#makeBlame(): Blame {
-		const {evidence = null, version, pid, ports} = this.#options;
-		const epochMs = () => ports.clock.epochMs();
-		return new Blame({evidence, version, pid, epochMs, pending: () => this.#server.pending});
 	}
 
 	/** Serves what this broker asks itself. */
