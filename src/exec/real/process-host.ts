@@ -90,6 +90,8 @@ export class RealProcessHost implements ProcessHost {
 	readonly #requests = new Map<number, Request>();
 	/** The last report of each part that was delivered or was in an inventory. */
 	readonly #lastSeqs = new Map<string, number>();
+	/** Reports that came right behind an answer: whoever asked gets that first. Null: none is being handed over. */
+	#reportsBehind: PartReport[] | null = null;
 	#nextRequest = 1;
 	#shellPid: number | null = null;
 	#launcherPid: number | null = null;
@@ -321,7 +323,9 @@ export class RealProcessHost implements ProcessHost {
 	#take(message: Exclude<ShellMessage, {type: 'hello' | 'refused'}>): void {
 		switch (message.type) {
 			case 'report':
-				return this.#report(message.report);
+				if (this.#reportsBehind !== null) this.#reportsBehind.push(message.report);
+				else this.#report(message.report);
+				return;
 			case 'exchange':
 				return this.onExchange(message.exchange);
 			case 'launcher':
@@ -339,6 +343,7 @@ export class RealProcessHost implements ProcessHost {
 				if (request === undefined) return;
 				this.#requests.delete(message.request);
 				request.timer.cancel();
+				this.#holdReports();
 				const {error, highestJobId = 0n} = message;
 				if (error === undefined) request.resolve({highestJobId, entries: request.entries});
 				else request.reject(new SystemError(error.code, error.message));
@@ -347,6 +352,21 @@ export class RealProcessHost implements ProcessHost {
 			default:
 				message satisfies never;
 		}
+	}
+
+	/**
+	 * Until whoever asked has the answer. One read from the socket may bring an inventory together with the report that follows on
+	 * it; that one must not be judged by what was known before.
+	 */
+	#holdReports(): void {
+		if (this.#reportsBehind !== null) return;
+		this.#reportsBehind = [];
+		this.#options.clock.defer(() => {
+			const reports = this.#reportsBehind ?? [];
+			this.#reportsBehind = null;
+			if (this.#isClosed) return;
+			for (const report of reports) this.#report(report);
+		});
 	}
 
 	/**
