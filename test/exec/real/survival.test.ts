@@ -123,13 +123,15 @@ eachTracking('tasks start exactly once while the shell is killed again and again
 eachTracking('shell, launcher and shim killed at once: the task goes on, and ends as unknown', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
-	const spec = withLedger(site, 3n, 'sleep 0.6; echo late >> $LEDGER; exit 3', {
-		env: {PATH: '/usr/bin:/bin', LEDGER: `${site.dir}/ledger.3`},
+	const spec = withLedger(site, 3n, 'read go < $D/go; echo late >> $D/ledger.3; exit 3', {
+		env: {PATH: '/usr/bin:/bin', D: site.dir},
 	});
+	execFileSync('mkfifo', [`${site.dir}/go`]);
 	life.host.launch(spec);
 	await untilStarted(site, life, spec);
 	const victims = [site.shellPid()!, launcherPid(life)!, site.shimPid(spec, 0)];
 	for (const pid of victims) process.kill(pid, 'SIGKILL');
+	writeFileSync(`${site.dir}/go`, 'go\n');
 	const reports = await untilExited(site, life, spec);
 	t.deepEqual(
 		reports.map(report => report.kind),
