@@ -119,11 +119,15 @@ sub make_spool {
 	return $file;
 }
 
-# Says at the end of a file that bytes of it are missing. A spool's last bytes give way for that if they must.
+# Says at the end of a spool what is not in it. Not for a rescuer, which is not always the last one: the job shell says it then.
+sub note_dropped {
+	my ($stream) = @_;
+	store($stream, "coppice: $stream->{dropped} bytes of $stream->{name} were dropped\n") if $stream->{dropped};
+}
+
+# Says at the end of a file that bytes of it are lost. A spool's last bytes give way for that if they must.
 sub note_loss {
 	my ($stream) = @_;
-	my $dropped = $stream->{limit} && ($stream->{dropped} // slurp("dropped.$stream->{name}.$task"));
-	store($stream, "coppice: $dropped bytes of $stream->{name} were dropped\n") if $dropped;
 	return unless $stream->{lost};
 	my $note = "\ncoppice: $stream->{lost} bytes of output were lost: $stream->{reason}\n";
 	return unless $stream->{file};    # Not even that could be made.

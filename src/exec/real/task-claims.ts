@@ -2,18 +2,21 @@
  * Reads what the claims and exit records of a part's tasks say into its ledger, and has the output of a task rescued whose shim
  * was killed. Level triggered: whatever is on disk counts, whenever it is looked at.
  */
+import {asSystemError} from '../../formats/errno.ts';
 import type {Clock} from '../../ports/clock.ts';
-import type {PartKey} from '../../ports/process-host.ts';
+import {partName, type PartKey} from '../../ports/process-host.ts';
 import type {StoredSpec} from '../launch-record.ts';
 import type {PartLedger, TaskEntry} from '../part-ledger.ts';
 import type {ProcessId} from '../task-record.ts';
 import {readClaim, readExit} from './part-dir.ts';
+import {sayDropped} from './dropped-output.ts';
 import type {PartProcesses} from './part-processes.ts';
 import {isAlive} from './proc.ts';
 
 export interface TaskClaimsOptions {
 	readonly site: {
 		readonly clock: Clock;
+		readonly log: (text: string) => void;
 		/** Asks for somebody to go on with the output of a task whose shim was killed. */
 		readonly rescue: (key: PartKey, task: number) => void;
 	};
@@ -89,8 +92,21 @@ export class TaskClaims {
 		const {ledger, site} = this.#options;
 		const endMs = Math.round(site.clock.epochMs());
 		for (const entry of ledger.tasks) {
+			if (entry.lost) this.#endOutput(entry);
 			if (entry.phase === 'ended' || entry.phase === 'void' || this.noteRecordedEnd(entry)) continue;
 			ledger.noteEnd(entry, {task: entry.task, waitStatus: null, endMs});
+		}
+	}
+
+	/** What a rescuer can't do: there may have been none, or several. */
+	#endOutput({task}: TaskEntry): void {
+		const {site, spec, dir} = this.#options;
+		for (const stream of ['stdout', 'stderr'] as const) {
+			try {
+				if (spec[stream] === null) sayDropped(dir, task, stream);
+			} catch (error) {
+				site.log(`part ${partName(spec)}: ${asSystemError(error).toString()}`);
+			}
 		}
 	}
 

@@ -4,11 +4,20 @@
  * Method: real tasks; shims are killed in the middle of a line, and beyond the limit.
  */
 
-import {mkdirSync, readFileSync, statSync, writeFileSync} from 'node:fs';
+import {execFileSync} from 'node:child_process';
+import {
+	existsSync,
+	mkdirSync,
+	readdirSync,
+	readFileSync,
+	readlinkSync,
+	statSync,
+	writeFileSync,
+} from 'node:fs';
 import test from 'ava';
 import type {LaunchSpec, ProcessHost} from '../../../src/ports/process-host.ts';
-import {exitOf, live, specOf, untilExited, untilReady, untilStarted} from '../process-host-contract.ts';
-import {createRealSite} from './real-site.ts';
+import {exitOf, live, specOf, untilExited, untilStarted, type Life} from '../process-host-contract.ts';
+import {createRealSite, TRACKINGS, type RealSite} from './real-site.ts';
 
 const ENV = {PATH: '/usr/bin:/bin'};
 
@@ -61,17 +70,13 @@ test('half a line survives its shim, and so does the label before it', async t =
 		stdout: path,
 		files: {stdout: 'labels'},
 	});
-	const {execFileSync} = await import('node:child_process');
 	execFileSync('mkfifo', [`${site.dir}/gate`]);
 	life.host.launch(spec);
 	await untilStarted(site, life, spec);
 	const held = (task: number) => statSync(`${site.dirOf(spec)}/held.stdout.${task}`, {throwIfNoEntry: false});
 	await site.until('both halves are there', () => held(0)?.size === 4 && held(1)?.size === 4);
 	await site.loseShim(spec, 0);
-	await site.until('its output is rescued', async () => {
-		const {parts} = await life.host.inventory();
-		return parts[0]!.reports.some(report => report.kind === 'exception');
-	});
+	await untilRescued(site, spec);
 	writeFileSync(`${site.dir}/gate`, '\n\n');
 	await untilExited(site, life, spec);
 	t.deepEqual(readFileSync(path, 'utf8').trimEnd().split('\n').sort(), [
@@ -146,31 +151,69 @@ test('output beyond the limit is dropped with a notice, and the task is not held
 test('what was dropped is counted on when the shim is killed, and is said once', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
-	const {execFileSync} = await import('node:child_process');
-	execFileSync('mkfifo', [`${site.dir}/gate`]);
-	const spec = specOf(1n, 'seq -w 100; read x < $D/gate; seq -w 100; exit 0', {
-		env: {...ENV, D: site.dir},
-		outputBytesMax: 8,
-	});
-	life.host.launch(spec);
-	await untilReady(site, life, spec);
-	const dropped = () => readFileSync(`${site.dirOf(spec)}/dropped.stdout.0`, 'utf8');
-	await site.until('the first half is dropped', () => {
-		return (
-			statSync(`${site.dirOf(spec)}/dropped.stdout.0`, {throwIfNoEntry: false}) !== undefined &&
-			dropped() === '392'
-		);
-	});
+	const pause = 'read x < $D/gate';
+	const spec = await startDropping(site, life, `${pause}; seq -w 100; ${pause}; exec >&- 2>&-; ${pause}`);
 	await site.loseShim(spec, 0);
-	await site.until('its loss is known', async () => {
-		const {parts} = await life.host.inventory();
-		return parts[0]!.reports.some(report => report.kind === 'exception');
-	});
+	await untilRescued(site, spec);
+	writeFileSync(`${site.dir}/gate`, '\n');
+	await site.until('a rescuer drops the second half', () => droppedOf(site, spec) === '792');
+	writeFileSync(`${site.dir}/gate`, '\n');
+	await site.until('it has ended with the output', () => site.pids(spec, 'shim').length === 0);
+	// Another one comes every two seconds.
+	await site.pass(2500);
 	writeFileSync(`${site.dir}/gate`, '\n');
 	await untilExited(site, life, spec);
-	t.is(
-		await textOf(life.host, spec),
-		'001\n002\n\ncoppice: output limit of 8 bytes reached: what follows is dropped\n' +
-			'coppice: 792 bytes of stdout were dropped\n',
-	);
+	t.is(await textOf(life.host, spec), `${NOTICE}coppice: 792 bytes of stdout were dropped\n`);
 });
+
+for (const tracking of TRACKINGS) {
+	test(`${tracking}: what was dropped is said where shim and task have ended before a rescuer came`, async t => {
+		const site = createRealSite(t, {tracking});
+		const life = await live(site);
+		const spec = await startDropping(site, life, 'read x < $D/gate');
+		process.kill(life.host.attributes().launcherPid!, 'SIGSTOP');
+		await site.loseShim(spec, 0);
+		writeFileSync(`${site.dir}/gate`, '\n');
+		await untilExited(site, life, spec);
+		t.is(await textOf(life.host, spec), `${NOTICE}coppice: 392 bytes of stdout were dropped\n`);
+	});
+}
+
+const NOTICE = '001\n002\n\ncoppice: output limit of 8 bytes reached: what follows is dropped\n';
+
+/** Starts a task that writes 400 bytes, of which 392 are dropped before this returns, and goes on with `then`. */
+async function startDropping(site: RealSite, life: Life, then: string): Promise<LaunchSpec> {
+	execFileSync('mkfifo', [`${site.dir}/gate`]);
+	const spec = specOf(1n, `seq -w 100; ${then}; exit 0`, {env: {...ENV, D: site.dir}, outputBytesMax: 8});
+	life.host.launch(spec);
+	await untilStarted(site, life, spec);
+	await site.until('the first half is dropped', () => droppedOf(site, spec) === '392');
+	return spec;
+}
+
+function droppedOf(site: RealSite, spec: LaunchSpec): string {
+	return textAt(`${site.dirOf(spec)}/dropped.stdout.0`);
+}
+
+/** Waits until a rescuer has both pipes: before that what a task writes last ends with it. */
+async function untilRescued(site: RealSite, spec: LaunchSpec): Promise<void> {
+	await site.until('a rescuer has its pipes', () => {
+		return site.pids(spec, 'shim').some(pid => {
+			if (!textAt(`/proc/${pid}/cmdline`).startsWith('coppice-rescue')) return false;
+			const pipes = readdirSync(`/proc/${pid}/fd`).filter(fd => isPipe(`/proc/${pid}/fd/${fd}`));
+			return pipes.length >= 2;
+		});
+	});
+}
+
+function isPipe(path: string): boolean {
+	try {
+		return readlinkSync(path).startsWith('pipe:');
+	} catch {
+		return false; // It was closed since.
+	}
+}
+
+function textAt(path: string): string {
+	return existsSync(path) ? readFileSync(path, 'utf8') : '';
+}
