@@ -35,35 +35,37 @@ export async function replayLog(log: EventLog, toSeq: number | null): Promise<Re
 	let seq = log.base;
 	const last = toSeq ?? Number.MAX_SAFE_INTEGER;
 	try {
-		for await (const record of log.read({fromSeq: log.base, toSeq: last})) {
-			records += 1;
-			if (record.checkpoint !== null && facts === 0) {
-				state = DurableState.decode(record.checkpoint.state);
-				isPartial = true;
-			}
-			if (record.bridge !== null) {
-				isPartial = true;
-				hasHole = true;
-				notes.push(`facts ${record.seq} to ${record.bridge.toSeq} were lost: ${record.bridge.reason}`);
-			}
-			for (const [index, one] of record.facts.entries()) {
-				const at = record.seq + index;
-				if (at > last) break;
-				const fact = one as AnyFact;
-				checkDigest(state, fact, {seq: at, problems});
-				const reason = replayFact(state, fact, at);
-				if (reason !== null && (isDurable(fact) || !isPartial)) {
-					if (hasHole) {
-						orphans += 1;
-					} else {
-						illegal += 1;
-						problems.push(`fact ${at} is illegal: ${reason}`);
-					}
+		for await (const piece of log.read({fromSeq: log.base, toSeq: last})) {
+			for (const record of piece) {
+				records += 1;
+				if (record.checkpoint !== null && facts === 0) {
+					state = DurableState.decode(record.checkpoint.state);
+					isPartial = true;
 				}
-				facts += 1;
-				seq = at;
+				if (record.bridge !== null) {
+					isPartial = true;
+					hasHole = true;
+					notes.push(`facts ${record.seq} to ${record.bridge.toSeq} were lost: ${record.bridge.reason}`);
+				}
+				for (const [index, one] of record.facts.entries()) {
+					const at = record.seq + index;
+					if (at > last) break;
+					const fact = one as AnyFact;
+					checkDigest(state, fact, {seq: at, problems});
+					const reason = replayFact(state, fact, at);
+					if (reason !== null && (isDurable(fact) || !isPartial)) {
+						if (hasHole) {
+							orphans += 1;
+						} else {
+							illegal += 1;
+							problems.push(`fact ${at} is illegal: ${reason}`);
+						}
+					}
+					facts += 1;
+					seq = at;
+				}
+				seq = Math.min(record.endSeq, last);
 			}
-			seq = Math.min(record.endSeq, last);
 		}
 	} catch (error) {
 		if (!(error instanceof LogDamageError)) throw error;
@@ -96,13 +98,15 @@ export async function* dumpFacts(
 	log: EventLog,
 	{from, to}: {readonly from: number; readonly to: number},
 ): AsyncGenerator<object> {
-	for await (const record of log.read({fromSeq: Math.max(from, log.base), toSeq: to})) {
-		if (record.kind !== 'facts' && record.seq >= from) {
-			yield {seq: record.seq, type: `log.${record.kind}`, ...(plain(record.genesis ?? {}) as object)};
-		}
-		for (const [index, fact] of record.facts.entries()) {
-			const seq = record.seq + index;
-			if (seq >= from && seq <= to) yield {seq, ...plainFact(fact)};
+	for await (const piece of log.read({fromSeq: Math.max(from, log.base), toSeq: to})) {
+		for (const record of piece) {
+			if (record.kind !== 'facts' && record.seq >= from) {
+				yield {seq: record.seq, type: `log.${record.kind}`, ...(plain(record.genesis ?? {}) as object)};
+			}
+			for (const [index, fact] of record.facts.entries()) {
+				const seq = record.seq + index;
+				if (seq >= from && seq <= to) yield {seq, ...plainFact(fact)};
+			}
 		}
 	}
 }

@@ -138,13 +138,15 @@ export class Runtime implements Core {
 		const before = this.#state.lost.size;
 		let facts = 0;
 		try {
-			for await (const record of this.#log.read({fromSeq})) {
-				if (record.checkpoint !== null && facts === 0 && !isFromSnapshot) {
-					this.#state = DurableState.decode(record.checkpoint.state);
-				}
-				for (const [index, fact] of record.facts.entries()) {
-					this.#replayOne(fact as AnyFact, record.seq + index);
-					facts += 1;
+			for await (const piece of this.#log.read({fromSeq})) {
+				for (const record of piece) {
+					if (record.checkpoint !== null && facts === 0 && !isFromSnapshot) {
+						this.#state = DurableState.decode(record.checkpoint.state);
+					}
+					for (const [index, fact] of record.facts.entries()) {
+						this.#replayOne(fact as AnyFact, record.seq + index);
+						facts += 1;
+					}
 				}
 			}
 		} catch (error) {

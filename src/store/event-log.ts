@@ -243,10 +243,11 @@ export class EventLog {
 
 	/**
 	 * Committed records in order, from the one that contains `fromSeq` (or `base`, when that is later) through the one
-	 * that contains `toSeq`. Everything up to a damage is served.
+	 * that contains `toSeq`, in pieces, since a turn of the event loop for each would cost more than the record. Everything up
+	 * to a damage is served.
 	 * @throws {LogDamageError} at the first damage.
 	 */
-	async *read({fromSeq, toSeq}: {fromSeq: number; toSeq?: number}): AsyncGenerator<LogRecord> {
+	async *read({fromSeq, toSeq}: {fromSeq: number; toSeq?: number}): AsyncGenerator<readonly LogRecord[]> {
 		if (this.#store === null) {
 			if (this.damages[0] !== undefined) throw new LogDamageError(this.damages[0]);
 			return;

@@ -20,7 +20,7 @@ export interface ReadOptions extends LogSpan {
 }
 
 /** @throws {LogDamageError} after everything before the damage was served. */
-export async function* readRecords(store: Store, options: ReadOptions): AsyncGenerator<LogRecord> {
+export async function* readRecords(store: Store, options: ReadOptions): AsyncGenerator<readonly LogRecord[]> {
 	const {toSeq, head} = options;
 	const start = await scanStart(store, options);
 	const damage = options.damages.find(known => reaches(known, start.fromSeq));
@@ -28,11 +28,11 @@ export async function* readRecords(store: Store, options: ReadOptions): AsyncGen
 	let nextSeq = start.fromSeq;
 	if (nextSeq < stopSeq) {
 		for await (const items of scanRecords(store, {...start, toSeq: Math.min(toSeq, stopSeq - 1)})) {
-			for (const item of items) {
-				if (item instanceof LogDamageError) throw item;
-				nextSeq = item.endSeq + 1;
-				yield item;
-			}
+			const damageAt = items.findIndex(item => item instanceof LogDamageError);
+			const records = (damageAt === -1 ? items : items.slice(0, damageAt)) as readonly LogRecord[];
+			nextSeq = (records.at(-1)?.endSeq ?? nextSeq - 1) + 1;
+			if (records.length > 0) yield records;
+			if (damageAt !== -1) throw items[damageAt] as LogDamageError;
 		}
 	}
 	if (damage !== undefined && toSeq >= stopSeq) throw new LogDamageError(damage);

@@ -75,6 +75,10 @@ export interface LogRecord {
 	readonly genesis: Genesis | null;
 	readonly checkpoint: Checkpoint | null;
 	readonly bridge: Bridge | null;
+	/** `chainHash` in latin1, a character a byte: the cheapest form in which one can be passed on and compared. */
+	readonly chainText: string;
+	/** Whether this record names the hash in latin1 as that of the record before. */
+	follows(chainText: string): boolean;
 }
 
 /** What a record says about its place. */
@@ -139,7 +143,12 @@ export function encodeBridge(bridge: Bridge, links: RecordLinks): Uint8Array {
 
 /** The hash of a record's stored bytes. */
 export function recordHash(value: Uint8Array): Uint8Array {
-	return sha256(value.subarray(0, value.length - TRAILER_BYTES));
+	return sha256(hashedPart(value));
+}
+
+/** A view that is no Buffer: half the price. */
+function hashedPart(value: Uint8Array): Uint8Array {
+	return new Uint8Array(value.buffer, value.byteOffset, value.length - TRAILER_BYTES);
 }
 
 /**
@@ -148,36 +157,71 @@ export function recordHash(value: Uint8Array): Uint8Array {
  */
 export function decodeRecord(seq: number, value: Uint8Array): LogRecord {
 	assertForm(value);
-	const hash = provenHash(value);
+	const record = new StoredRecord(seq, value, provenHash(value));
 	const ownSeq = uint64At(value, AT.seq + 1);
 	if (ownSeq !== seq) throw new Error(`it says that it is record ${ownSeq}`);
-	const durableSeq = uint64At(value, AT.durableSeq + 1);
-	const prevHash = value.subarray(AT.prevHash + 2, AT.prevHash + 2 + HASH_BYTES);
 	// A view that is no Buffer, so that what is decoded is the same on every store.
 	const payloadBytes = value.length - TRAILER_BYTES - AT.payload;
 	const payload = decoder.decode(new Uint8Array(value.buffer, value.byteOffset + AT.payload, payloadBytes));
 	if (!Array.isArray(payload)) throw new Error('its payload is no array');
-	const record = {
-		seq,
-		endSeq: seq,
-		kind: 'facts' as LogRecord['kind'],
-		facts: [] as readonly unknown[],
-		hash,
-		prevHash,
-		chainHash: hash,
-		durableSeq,
-		bytes: value.length,
-		genesis: null as Genesis | null,
-		checkpoint: null as Checkpoint | null,
-		bridge: null as Bridge | null,
-	};
 	readPayload(record, value[AT.kind]!, payload);
 	return record;
 }
 
-type Mutable<T> = {-readonly [K in keyof T]: T[K]};
+/** Hashes are made into bytes when they are asked for: most records are read, proved against their neighbour, and left. */
+class StoredRecord implements LogRecord {
+	readonly seq: number;
+	endSeq: number;
+	kind: LogRecord['kind'] = 'facts';
+	facts: readonly unknown[] = [];
+	readonly durableSeq: number;
+	genesis: Genesis | null = null;
+	checkpoint: Checkpoint | null = null;
+	bridge: Bridge | null = null;
+	readonly #value: Uint8Array;
+	readonly #hashText: string;
 
-function readPayload(record: Mutable<LogRecord>, kind: number, payload: readonly unknown[]): void {
+	constructor(seq: number, value: Uint8Array, text: string) {
+		this.seq = seq;
+		this.endSeq = seq;
+		this.durableSeq = uint64At(value, AT.durableSeq + 1);
+		this.#value = value;
+		this.#hashText = text;
+	}
+
+	get bytes(): number {
+		return this.#value.length;
+	}
+
+	get hash(): Uint8Array {
+		return Buffer.from(this.#hashText, 'latin1');
+	}
+
+	get prevHash(): Uint8Array {
+		return this.#value.subarray(AT.prevHash + 2, AT.prevHash + 2 + HASH_BYTES);
+	}
+
+	get chainHash(): Uint8Array {
+		return this.bridge?.hashAfter ?? this.hash;
+	}
+
+	get chainText(): string {
+		return this.bridge === null ? this.#hashText : textOfHash(this.bridge.hashAfter);
+	}
+
+	follows(chainText: string): boolean {
+		for (let at = 0; at < HASH_BYTES; at += 1)
+			if (this.#value[AT.prevHash + 2 + at] !== chainText.charCodeAt(at)) return false;
+		return true;
+	}
+}
+
+/** A hash as `LogRecord.chainText` has it. */
+export function textOfHash(hash: Uint8Array): string {
+	return Buffer.from(hash).toString('latin1');
+}
+
+function readPayload(record: StoredRecord, kind: number, payload: readonly unknown[]): void {
 	switch (kind) {
 		case KIND.facts:
 			if (payload.length === 0) throw new Error('no facts');
@@ -196,7 +240,6 @@ function readPayload(record: Mutable<LogRecord>, kind: number, payload: readonly
 			record.kind = 'bridge';
 			record.bridge = readBridge(record.seq, payload);
 			record.endSeq = record.bridge.toSeq;
-			record.chainHash = record.bridge.hashAfter;
 			break;
 		default:
 			throw new Error(`unknown kind ${kind}`);
@@ -251,13 +294,13 @@ function assertForm(value: Uint8Array): void {
 	if (version !== RECORD_VERSION) throw new Error(`it has version ${version} instead of ${RECORD_VERSION}`);
 }
 
-function provenHash(value: Uint8Array): Uint8Array {
-	const hash = recordHash(value);
+function provenHash(value: Uint8Array): string {
+	const text = hashOnce('sha256', hashedPart(value), 'binary');
 	const checkAt = value.length - CHECK_BYTES;
 	for (let at = 0; at < CHECK_BYTES; at += 1) {
-		if (value[checkAt + at] !== hash[at]) throw new RecordChangedError('its checksum is wrong');
+		if (value[checkAt + at] !== text.charCodeAt(at)) throw new RecordChangedError('its checksum is wrong');
 	}
-	return hash;
+	return text;
 }
 
 function setUint64(bytes: Uint8Array, at: number, value: number): void {

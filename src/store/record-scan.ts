@@ -5,7 +5,7 @@
 import type {Store, StoreEntry} from '../ports/store.ts';
 import {LogDamageError, seqRangeText, type DamageKind} from './damage.ts';
 import {recordKey, seqOfKey} from './keyspaces.ts';
-import {decodeRecord, hashText, RecordChangedError, sameBytes, type LogRecord} from './record-codec.ts';
+import {decodeRecord, hashText, RecordChangedError, textOfHash, type LogRecord} from './record-codec.ts';
 
 export interface ScanOptions {
 	/** The first record's sequence number: a record must begin right there. */
@@ -41,7 +41,7 @@ class Scanner {
 	#items: ScanItem[] = [];
 	#expectedSeq: number;
 	/** Of the record before; null: not known. */
-	#chainHash: Uint8Array | null;
+	#chainText: string | null;
 	/** A damaged record, whose end only the next good one will tell. */
 	#bad: {seq: number; kind: 'changed' | 'undecodable'; why: string} | null = null;
 	done = false;
@@ -49,7 +49,7 @@ class Scanner {
 	constructor({fromSeq, prevHash, toSeq}: ScanOptions) {
 		this.#toSeq = toSeq;
 		this.#expectedSeq = fromSeq;
-		this.#chainHash = prevHash;
+		this.#chainText = prevHash === null ? null : textOfHash(prevHash);
 	}
 
 	drain(): readonly ScanItem[] {
@@ -72,14 +72,14 @@ class Scanner {
 		if (this.#bad !== null) this.#endBad(seq - 1);
 		else if (seq > this.#expectedSeq) this.#gap(seq - 1);
 		else if (seq < this.#expectedSeq) return this.#stray(record, `begins before ${this.#expectedSeq}`);
-		if (this.#chainHash !== null && !sameBytes(record.prevHash, this.#chainHash)) {
-			const [named, is] = [hashText(record.prevHash), hashText(this.#chainHash)];
+		if (this.#chainText !== null && !record.follows(this.#chainText)) {
+			const [named, is] = [hashText(record.prevHash), hashText(Buffer.from(this.#chainText, 'latin1'))];
 			this.#stray(record, `names ${named} as the hash before it, which is ${is}`);
 		} else {
 			this.#items.push(record);
 		}
 		this.#expectedSeq = record.endSeq + 1;
-		this.#chainHash = record.chainHash;
+		this.#chainText = record.chainText;
 	}
 
 	/** The store gave an error: nothing behind this point can be read. */
@@ -103,7 +103,7 @@ class Scanner {
 			const kind = error instanceof RecordChangedError ? 'changed' : 'undecodable';
 			this.#bad = {seq, kind, why: error.message};
 		}
-		this.#chainHash = null;
+		this.#chainText = null;
 	}
 
 	#endBad(toSeq: number | null): void {
@@ -118,7 +118,7 @@ class Scanner {
 		const fromSeq = this.#expectedSeq;
 		const what = fromSeq === toSeq ? 'one fact is missing' : `${toSeq - fromSeq + 1} facts are missing`;
 		this.#damage('gap', [fromSeq, toSeq], `In the log, ${what}: ${seqRangeText(fromSeq, toSeq)}`);
-		this.#chainHash = null;
+		this.#chainText = null;
 	}
 
 	/** A record that is whole, but of another course of the log. */

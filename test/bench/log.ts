@@ -102,7 +102,7 @@ async function readRates(dir: LevelStoreDir): Promise<void> {
 	const again = await EventLog.open(dir, {clock, random, create: false});
 	const readMs = performance.now();
 	let records = 0;
-	for await (const {facts} of again.read({fromSeq: 1})) records += facts.length;
+	for await (const piece of again.read({fromSeq: 1})) for (const {facts} of piece) records += facts.length;
 	const endMs = performance.now();
 	const opened = `open and prove ${rate(count / ((readMs - openMs) / 1000))} records/s`;
 	console.log(

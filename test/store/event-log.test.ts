@@ -21,7 +21,7 @@ test('a new log begins with a genesis record and gives back what was appended', 
 	t.is(log.append([{type: 'fact', n: 4, big: 2n ** 60n, at: 1_700_000_000_123}], {durable: true}), 4);
 	await log.flush(TIMEOUT_MS);
 	const records: LogRecord[] = [];
-	for await (const record of log.read({fromSeq: 0})) records.push(record);
+	for await (const piece of log.read({fromSeq: 0})) for (const record of piece) records.push(record);
 	t.deepEqual(
 		records.map(({seq, endSeq, kind}) => ({seq, endSeq, kind})),
 		[
@@ -136,7 +136,7 @@ test('an append beyond one record is refused whole; a backlog becomes several re
 	log.append(numbered(RECORD_FACTS_MAX + 1, RECORD_FACTS_MAX + 2), {durable: true});
 	await log.flush(TIMEOUT_MS);
 	const ends: number[] = [];
-	for await (const record of log.read({fromSeq: 1})) ends.push(record.endSeq);
+	for await (const piece of log.read({fromSeq: 1})) for (const record of piece) ends.push(record.endSeq);
 	t.deepEqual(ends, [RECORD_FACTS_MAX, RECORD_FACTS_MAX + 2]);
 	t.is(disk.writeCount, 1);
 });
@@ -206,7 +206,8 @@ test('a record says which durable fact is the last, whatever it was batched with
 	log.append(numbered(5, 5), {durable: false});
 	await log.flush(TIMEOUT_MS);
 	const found: number[][] = [];
-	for await (const {seq, endSeq, durableSeq} of log.read({fromSeq: 1})) found.push([seq, endSeq, durableSeq]);
+	for await (const piece of log.read({fromSeq: 1}))
+		for (const {seq, endSeq, durableSeq} of piece) found.push([seq, endSeq, durableSeq]);
 	t.deepEqual(found, [
 		[1, 4, 3],
 		[5, 5, 3],

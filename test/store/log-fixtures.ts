@@ -77,7 +77,7 @@ export async function readAll(
 ): Promise<{facts: unknown[]; error: LogDamageError | null}> {
 	const facts: unknown[] = [];
 	try {
-		for await (const record of log.read({fromSeq})) facts.push(...record.facts);
+		for await (const piece of log.read({fromSeq})) for (const record of piece) facts.push(...record.facts);
 	} catch (error) {
 		if (error instanceof LogDamageError) return {facts, error};
 		throw error;
