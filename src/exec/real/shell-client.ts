@@ -147,6 +147,7 @@ export class ShellClient {
 			socket.destroy();
 		});
 		socket.on('connect', () => {
+			if (socket !== this.#socket) return; // Closed meanwhile: nothing must be begun any more.
 			this.#watch.begin();
 			const {instance, rank} = this.#options.site;
 			socket.write(

@@ -1,5 +1,6 @@
 /**
- * Goal: no report of a shell is lost on its way, however the bytes of its connection fall into reads.
+ * Goal: no report of a shell is lost on its way, however the bytes of its connection fall into reads; and nothing is left of a
+ * connection that was closed.
  * Method: a shell of the test's own, which puts an inventory and the reports that follow on it into one write, as the
  * kernel does for a broker that was busy meanwhile.
  */
@@ -8,6 +9,8 @@ import {mkdirSync} from 'node:fs';
 import {createServer, type Socket} from 'node:net';
 import test, {type ExecutionContext} from 'ava';
 import type {InventoryEntry, PartReport} from '../../../src/ports/process-host.ts';
+import type {Timer} from '../../../src/ports/clock.ts';
+import {SystemClock} from '../../../src/ports/real/system-clock.ts';
 import {partDir, socketPath} from '../../../src/exec/part-paths.ts';
 import {
 	decodeBrokerMessage,
@@ -123,4 +126,35 @@ test('a report right behind the inventory after a reconnect is delivered, with t
 	await site.until('it asks again', () => shell.inventories === 2);
 	await site.until('the end', () => seen.includes('exited'));
 	t.deepEqual(seen, ['exception', 'reset', 'exited']);
+});
+
+/** Knows how many of its timers will still fire. */
+class CountingClock extends SystemClock {
+	readonly armed = new Set<object>();
+
+	override setTimer(delayMs: number, fire: () => void): Timer {
+		const timer = super.setTimer(delayMs, () => {
+			this.armed.delete(timer);
+			fire();
+		});
+		this.armed.add(timer);
+		return {
+			cancel: () => {
+				this.armed.delete(timer);
+				timer.cancel();
+			},
+		};
+	}
+}
+
+test('a host that is closed while it dials leaves no timer behind', async t => {
+	const clock = new CountingClock();
+	const site = createRealSite(t, {tracking: 'session', clock});
+	const shell = await listenAs(t, site);
+	const host = await site.host();
+	const inventory = host.inventory();
+	t.true(clock.armed.size > 0);
+	await Promise.all([t.throwsAsync(inventory, {code: 'ECANCELED'}), host.close({stop: false})]);
+	await site.until('the connection is made, and over', () => shell.connection?.closed === true);
+	t.is(clock.armed.size, 0);
 });
