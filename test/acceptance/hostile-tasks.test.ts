@@ -68,7 +68,7 @@ test.serial('arguments that are empty arrive so', async t => {
 	});
 });
 
-test.serial('a hundred thousand short lines and 64 MiB arrive whole', async t => {
+test.serial('a hundred thousand short lines and 160 MiB arrive whole', async t => {
 	t.timeout(180_000);
 	await unharmed(async () => {
 		const script = 'i=0; while [ $i -lt 100000 ]; do echo $i; i=$((i+1)); done';
@@ -76,11 +76,11 @@ test.serial('a hundred thousand short lines and 64 MiB arrive whole', async t =>
 		t.is(lines.status, 0);
 		t.is(lines.stdout.split('\n').length, 100_001);
 		const startMs = performance.now();
-		const bulk = await instance.run(['run', 'sh', '-c', 'head -c 67108864 /dev/zero | tr "\\0" a'], {
+		const bulk = await instance.run(['run', 'sh', '-c', 'head -c 167772160 /dev/zero | tr "\\0" a'], {
 			timeoutMs: 120_000,
 		});
-		t.is(bulk.stdout.length, 67_108_864);
-		t.log(`${(64_000 / (performance.now() - startMs)).toFixed(1)} MiB/s`);
+		t.is(bulk.stdout.length, 167_772_160);
+		t.log(`${(160_000 / (performance.now() - startMs)).toFixed(1)} MiB/s`);
 	});
 });
 
@@ -96,3 +96,26 @@ test.serial(
 		});
 	},
 );
+
+test.serial('output ends at its limit, and says so', async t => {
+	t.timeout(120_000);
+	await unharmed(async () => {
+		const argv = ['run', '-o', 'output.limit=1M', 'sh', '-c', 'head -c 3000000 /dev/zero | tr "\\0" a'];
+		const {status, stdout} = await instance.run(argv, {timeoutMs: 120_000});
+		t.is(status, 0);
+		t.regex(stdout, /^a{1048576}\ncoppice: output limit of 1048576 bytes reached: what follows is dropped\n/);
+		t.regex(stdout, /coppice: 1951424 bytes of stdout were dropped\n$/);
+	});
+});
+
+test.serial('arguments that fill the limits arrive, and those beyond them end the job with 126', async t => {
+	t.timeout(120_000);
+	await unharmed(async () => {
+		const long = Array.from({length: 15}, () => 'a'.repeat(100_000));
+		t.is((await instance.run(['run', 'sh', '-c', 'echo $#', 'x', ...long])).stdout, '15\n');
+		// What a program may get is a quarter of its stack.
+		const beyond = await instance.run(['run', '--rlimit=stack=2000000', 'true', ...long]);
+		t.is(beyond.status, 126);
+		t.regex(beyond.stderr, /Argument list too long/);
+	});
+});

@@ -23,14 +23,21 @@ function keeping(bytes: number, brokenAt: number, code: ErrnoName = 'EIO') {
 		},
 		readEventlog: async () => '{}\n',
 	} as unknown as ProcessHost;
+	const pauses: number[] = [];
+	const setTimer = (delayMs: number, onFire: () => void) => {
+		pauses.push(delayMs);
+		queueMicrotask(onFire);
+		return {cancel: () => undefined};
+	};
 	const options: OutputKeeping = {
+		clock: {setTimer},
 		host,
 		key,
 		tasks: [0],
 		send: async ({value}) => void rows.push(value.length),
 		onUnreadable: error => errors.push(error.code),
 	};
-	return {options, rows, errors};
+	return {options, rows, errors, pauses};
 }
 
 test('small output rides with the report, large output is sent ahead row by row', async t => {
@@ -56,4 +63,31 @@ test('output that cannot be read is cut there, and says why', async t => {
 test('what another attempt may cure is an error', async t => {
 	const {options} = keeping(5000, 2000, 'EMFILE');
 	await t.throwsAsync(keepOutput(options), {message: /read of stdout/});
+});
+
+test('a row that finds the disk of the root behind goes again, and none before it does', async t => {
+	const {options, rows, pauses} = keeping(4 * OUTPUT_CHUNK_BYTES, Infinity);
+	let refused = 0;
+	const {send} = options;
+	const kept = await keepOutput({
+		...options,
+		send: async row => {
+			if (rows.length === 2 && (refused += 1) <= 3) throw new SystemError('EAGAIN', 'behind');
+			await send(row);
+		},
+	});
+	t.deepEqual([kept.outputs[0]?.chunks, rows.length + kept.chunks.length, pauses.length], [4, 4, 3]);
+	const isGone = keeping(4 * OUTPUT_CHUNK_BYTES, Infinity).options;
+	const send2 = async () => {
+		throw new SystemError('EHOSTUNREACH', 'gone');
+	};
+	await t.throwsAsync(keepOutput({...isGone, send: send2}), {message: /gone/});
+});
+
+test('a gigabyte is kept whole, in rows', async t => {
+	const gigabyte = 1024 ** 3;
+	const {options, rows} = keeping(gigabyte + 57, Infinity);
+	const {outputs} = await keepOutput(options);
+	t.is(outputs[0]?.bytes, gigabyte + 57);
+	t.true(rows.length >= gigabyte / OUTPUT_CHUNK_BYTES - 1);
 });

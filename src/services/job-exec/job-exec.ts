@@ -367,6 +367,7 @@ export class JobExec {
 	async #outputOf(name: PartName, ends: readonly {readonly task: number}[]) {
 		const rank = this.#core.rank;
 		return keepOutput({
+			clock: this.#core.clock,
 			host: this.#host,
 			key: name,
 			tasks: ends.map(({task}) => task),

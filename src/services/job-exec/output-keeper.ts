@@ -6,17 +6,25 @@ import {createHash} from 'node:crypto';
 import {asSystemError, type SystemError} from '../../formats/errno.ts';
 import {outputKey} from '../../machines/archive-row.ts';
 import type {TaskOutput} from '../../machines/job-report.ts';
+import type {Clock} from '../../ports/clock.ts';
 import type {OutputStream, PartKey, ProcessHost} from '../../ports/process-host.ts';
 import type {OutputRow, PartOutput} from './messages.ts';
 
 /** Bytes of one row of output in the root's store. */
 export const OUTPUT_CHUNK_BYTES = 256 * 1024;
-/** Of each stream of each task so much is kept; what is beyond is dropped, and the output says so at its end. */
-export const OUTPUT_KEPT_BYTES_MAX = 64 * 1024 * 1024;
+/**
+ * Of each stream of each task so much is kept; what is beyond is dropped, and the output says so at its end. All that a job
+ * wrote within its `output.limit` is: who follows it reads slower than it writes, and finds the rest here.
+ */
+export const OUTPUT_KEPT_BYTES_MAX = 64 * 1024 ** 3;
+/** The disk of the root is behind: the row goes again, not all rows before it. */
+const ROW_TRIES_MAX = 100;
+const ROW_RETRY_MS = 100;
 /** So much of a part's own eventlog is kept with the job. */
 export const EVENTLOG_KEPT_LENGTH_MAX = 1024 * 1024;
 
 export interface OutputKeeping {
+	readonly clock: Pick<Clock, 'setTimer'>;
 	readonly host: ProcessHost;
 	readonly key: PartKey;
 	readonly tasks: readonly number[];
@@ -31,7 +39,7 @@ export interface OutputKeeping {
  * missing, and the output says so at its end: a job whose files are gone has still ended.
  */
 export async function keepOutput(keeping: OutputKeeping): Promise<PartOutput> {
-	const {key, tasks, send} = keeping;
+	const {key, tasks} = keeping;
 	const outputs: TaskOutput[] = [];
 	const held: OutputRow[] = [];
 	let heldBytes = 0;
@@ -49,13 +57,25 @@ export async function keepOutput(keeping: OutputKeeping): Promise<PartOutput> {
 				while (heldBytes > OUTPUT_CHUNK_BYTES) {
 					const row = held.shift() as OutputRow;
 					heldBytes -= row.value.length;
-					await send(row);
+					await sendRow(keeping, row);
 				}
 			}
 			if (bytes > 0) outputs.push({task, stream, bytes, chunks: chunk, sha256: hash.digest('hex')});
 		}
 	}
 	return {outputs, chunks: held, eventlog: await readEventlog(keeping)};
+}
+
+async function sendRow({clock, send}: OutputKeeping, row: OutputRow): Promise<void> {
+	for (let tries = 1; ; tries += 1) {
+		try {
+			await send(row);
+			return;
+		} catch (error) {
+			if (asSystemError(error).code !== 'EAGAIN' || tries >= ROW_TRIES_MAX) throw error;
+		}
+		await new Promise<void>(resolve => clock.setTimer(ROW_RETRY_MS, resolve));
+	}
 }
 
 async function readEventlog({host, key, onUnreadable}: OutputKeeping): Promise<string> {
