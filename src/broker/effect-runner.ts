@@ -20,8 +20,8 @@ export interface EffectRunnerOptions {
 export class EffectRunner {
 	readonly #options: EffectRunnerOptions;
 	readonly #performers = new Map<EffectKind, Performer<Effect>>();
-	/** What each entity wants at present, by entity and effect key. */
-	readonly #wanted = new Map<string, Map<string, Effect>>();
+	/** What each entity wants at present: mostly one effect, rarely more than one for each rank. */
+	readonly #wanted = new Map<string, readonly Effect[]>();
 	readonly #reconciled = new Set<number>();
 	/** Last effects for ranks that were not reconciled when their entity left memory, by rank. */
 	readonly #held = new Map<number, Effect[]>();
@@ -41,7 +41,7 @@ export class EffectRunner {
 	goLive(): void {
 		this.#isLive = true;
 		for (const effects of [...this.#wanted.values()]) {
-			for (const effect of effects.values()) this.#issue(effect);
+			for (const effect of effects) this.#issue(effect);
 		}
 	}
 
@@ -49,16 +49,11 @@ export class EffectRunner {
 	update(entity: string, effects: readonly Effect[]): void {
 		const before = this.#wanted.get(entity);
 		if (effects.length === 0 && before === undefined) return;
-		const now = new Map(effects.map(effect => [effect.key, effect]));
-		if (now.size === 0) this.#wanted.delete(entity);
-		else this.#wanted.set(entity, now);
-		for (const [key, effect] of before ?? []) {
-			if (!now.has(key) && this.#isLive) this.#performers.get(effect.kind)?.withdraw?.(effect);
-		}
+		if (effects.length === 0) this.#wanted.delete(entity);
+		else this.#wanted.set(entity, effects);
 		if (!this.#isLive) return;
-		for (const [key, effect] of now) {
-			if (before?.has(key) !== true) this.#issue(effect);
-		}
+		for (const effect of notIn(before ?? [], effects)) this.#performers.get(effect.kind)?.withdraw?.(effect);
+		for (const effect of notIn(effects, before ?? [])) this.#issue(effect);
 	}
 
 	/**
@@ -83,7 +78,7 @@ export class EffectRunner {
 	reconciled(rank: number): void {
 		this.#reconciled.add(rank);
 		for (const effects of [...this.#wanted.values()]) {
-			for (const effect of effects.values()) {
+			for (const effect of effects) {
 				if ('rank' in effect && effect.rank === rank) this.#issue(effect);
 			}
 		}
@@ -101,7 +96,7 @@ export class EffectRunner {
 	/** Performs effects of one kind again, whose performer lost what it was told. */
 	again(kind: EffectKind): void {
 		for (const effects of [...this.#wanted.values()]) {
-			for (const effect of effects.values()) if (effect.kind === kind) this.#issue(effect);
+			for (const effect of effects) if (effect.kind === kind) this.#issue(effect);
 		}
 	}
 
@@ -148,9 +143,26 @@ export class EffectRunner {
 	#isWanted(effect: Effect): boolean {
 		if ('rank' in effect && !this.#reconciled.has(effect.rank)) return false;
 		for (const entity of entitiesOf(effect))
-			if (this.#wanted.get(entity)?.has(effect.key) === true) return true;
+			if (this.#wanted.get(entity)?.some(({key}) => key === effect.key) === true) return true;
 		return false;
 	}
+}
+
+/** So many are compared one by one. */
+const FEW = 8;
+
+/** Those of `effects` whose keys are not among the others', each key once. */
+function notIn(effects: readonly Effect[], others: readonly Effect[]): readonly Effect[] {
+	if (effects.length === 0) return effects;
+	if (effects.length === 1 && others.length === 0) return effects;
+	if (effects.length <= FEW && others.length <= FEW) {
+		return effects.filter(
+			({key}, index) =>
+				!others.some(other => other.key === key) && effects.findIndex(one => one.key === key) === index,
+		);
+	}
+	const seen = new Set(others.map(({key}) => key));
+	return effects.filter(({key}) => !seen.has(key) && seen.add(key));
 }
 
 /** The names under which a job's and a part's effects are kept. */

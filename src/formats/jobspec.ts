@@ -104,6 +104,7 @@ export const JOBSPEC_COUNT_MAX = 2 ** 20;
  */
 export function parseJobspec(value: unknown): Jobspec {
 	const jobspec = asObject(value, 'jobspec');
+	if (KNOWN_GOOD.has(jobspec)) return jobspec as unknown as Jobspec;
 	onlyMembers(jobspec, 'jobspec', ['version', 'resources', 'tasks', 'attributes']);
 	if (jobspec['version'] !== 1) throw fault('jobspec.version', '1', jobspec['version']);
 	const slot = checkResources(jobspec['resources']);
@@ -111,8 +112,12 @@ export function parseJobspec(value: unknown): Jobspec {
 	checkAttributes(jobspec['attributes']);
 	const checked = jobspec as unknown as Jobspec;
 	checkTotals(checked);
+	KNOWN_GOOD.add(jobspec);
 	return checked;
 }
+
+/** What was read before: jobspecs are never changed in place, and each job's is asked for several times. */
+const KNOWN_GOOD = new WeakSet<object>();
 
 /** What `jobspec` asks for. */
 export function requestOf(jobspec: Jobspec): ResourceRequest {

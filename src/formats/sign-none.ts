@@ -2,7 +2,7 @@
  * Flux's wrapper for a jobspec that nobody signed: `HEADER.PAYLOAD.none`, both parts in base64. The header says whose
  * it is: `version`, `userid` and `mechanism`, each `key NUL type value NUL`. The transport vouches for the user.
  */
-import {Buffer} from 'node:buffer';
+import {Buffer, isUtf8} from 'node:buffer';
 import {SystemError} from './errno.ts';
 
 export interface Unwrapped {
@@ -60,16 +60,14 @@ function parseHeader(text: string): ReadonlyMap<string, string> {
 
 /** Node's decoder skips what is not base64, and replaces what is not UTF-8: both are refused. */
 function decodeBase64(text: string, what: string): string {
-	if (!/^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(text)) {
+	if (text.length % 4 !== 0 || !/^[A-Za-z0-9+/]*={0,2}$/.test(text)) {
 		throw invalid(`the ${what} is not padded base64`);
 	}
-	try {
-		return new TextDecoder('utf-8', {fatal: true, ignoreBOM: true}).decode(Buffer.from(text, 'base64'));
-	} catch (error) {
-		throw invalid(`the ${what} is not UTF-8`, error);
-	}
+	const bytes = Buffer.from(text, 'base64');
+	if (!isUtf8(bytes)) throw invalid(`the ${what} is not UTF-8`);
+	return bytes.toString('utf8');
 }
 
-function invalid(why: string, cause?: unknown): SystemError {
-	return new SystemError('EINVAL', `could not unwrap jobspec: ${why}`, {cause});
+function invalid(why: string): SystemError {
+	return new SystemError('EINVAL', `could not unwrap jobspec: ${why}`);
 }

@@ -6,7 +6,7 @@
  * running hash keeps it under the digest.
  */
 import {createHash} from 'node:crypto';
-import {decode, encode} from '@msgpack/msgpack';
+import {decode, encode, Encoder} from '@msgpack/msgpack';
 import {brokerMachine, type BrokerFact, type BrokerSnapshot} from './broker.ts';
 import {archiveKey, archiveRowOf, requestKey, type ArchiveRow} from './archive-row.ts';
 import {FLAG_WAITABLE, jobMachine, type JobFact, type JobSnapshot} from './job.ts';
@@ -309,6 +309,8 @@ function isOfPart(fact: JobFact | PartFact): fact is PartFact {
 }
 
 const STATE_VERSION = 1;
+/** One for all rows: each new one begins with a buffer of its own, and grows it. */
+const rowEncoder = new Encoder({sortKeys: true, useBigInt64: true});
 
 interface EncodedState {
 	readonly version: number;
@@ -335,7 +337,7 @@ function byName<T>(entries: ReadonlyMap<string, T>): readonly T[] {
 }
 
 function encodeRow(value: ArchiveRow | bigint): Uint8Array {
-	return encode(value, {sortKeys: true, useBigInt64: true});
+	return rowEncoder.encode(value);
 }
 
 function archived(archive: ArchiveState, {result}: ArchiveRow, rows: readonly StateRow[]): ArchiveState {

@@ -174,6 +174,7 @@ export class EventLog {
 
 	/** What the HEAD file carries from the next synced commit on. At most `HEAD_MARK_BYTES_MAX` bytes encoded. */
 	set mark(value: unknown) {
+		if (value === this.#mark) return;
 		const {length} = encodeFacts([value]).bytes;
 		if (length > HEAD_MARK_BYTES_MAX)
 			throw new SystemError('EMSGSIZE', `A mark of ${length} bytes is too long`);

@@ -1,5 +1,5 @@
 /** Submits many jobs, tells their ids, and stays with them as far as the options say. */
-import type {JobId} from '../../formats/jobid.ts';
+import {encodeJobid, type JobId} from '../../formats/jobid.ts';
 import {reportEnding} from '../attach/attach-job.ts';
 import {followEndings} from '../attach/follow-endings.ts';
 import {followEvents} from '../attach/follow-events.ts';
@@ -8,14 +8,14 @@ import {exitStatusOf} from '../attach/job-ending.ts';
 import type {BrokerSession, PatienceOptions} from '../broker-session.ts';
 import type {CliContext} from '../context.ts';
 import {deferred} from '../deferred.ts';
-import {jobidText, showsUnicode} from '../jobid-text.ts';
+import {showsUnicode} from '../jobid-text.ts';
 import type {BulkJob} from './bulk-jobs.ts';
 import type {BulkOptions} from './bulk-options.ts';
 import {JobWriter, type JobSinks} from './job-writer.ts';
 import {NO_PROGRESS, ProgressBar, type Progress} from './progress-bar.ts';
 import {requestIds} from './request-id.ts';
 import {submitAll} from './submit-all.ts';
-import {submitRequest} from './submission.ts';
+import {CopyRequests} from './copy-requests.ts';
 
 /** Jobs whose output or events are followed at a time; those of the others wait. */
 export const WATCH_WINDOW = 128;
@@ -32,6 +32,7 @@ export async function submitBulk(context: CliContext, {jobs, options, patience}:
 	const progress = progressOf(context, jobs.length, options);
 	const writer = new JobWriter(context.world, progress);
 	const submitted: SubmittedJob[] = [];
+	const form = showsUnicode(context.env) ? 'f58' : 'f58plain';
 	for await (const id of submitAll({
 		session,
 		clock: context.clock,
@@ -40,7 +41,7 @@ export async function submitBulk(context: CliContext, {jobs, options, patience}:
 	})) {
 		const own = jobs[submitted.length]!;
 		const {isLabeled} = own.submission.options;
-		const job = {id, name: jobidText(id, context.env), isLabeled, sinks: writer.of(own)};
+		const job = {id, name: encodeJobid(id, form), isLabeled, sinks: writer.of(own)};
 		submitted.push(job);
 		progress.submitted();
 		if (!options.isQuiet) await job.sinks.stdout.write(`${job.name}\n`);
@@ -82,11 +83,12 @@ function progressOf(context: CliContext, total: number, options: BulkOptions): P
 
 function requestMaker(context: CliContext, jobs: readonly BulkJob[]) {
 	const {random, userid} = context.world;
+	const requests = new CopyRequests();
 	return (index: number) => {
 		const {submission, copy, sequence} = jobs[index]!;
 		const suffixes = [sequence, copy?.cc].filter(each => each !== undefined);
 		const requestId = requestIds(submission.options.requestId, random)(suffixes.join('.'));
-		return submitRequest(submission, {userid, requestId, copy});
+		return requests.make(submission, {userid, requestId, copy});
 	};
 }
 

@@ -15,4 +15,5 @@ export class SystemRandom implements Random {
 	}
 }
 
-const crypto = () => process.getBuiltinModule('node:crypto');
+let loaded: typeof import('node:crypto') | null = null;
+const crypto = () => (loaded ??= process.getBuiltinModule('node:crypto'));
