@@ -130,10 +130,15 @@ export class Blame {
 		}
 	}
 
-	/** The broker ends because of `error`: keeps the evidence. */
+	/** The broker ends because of `error`, or, when it is undefined, of what the world does: keeps the evidence. */
 	panicked(reason: string, error: unknown): void {
 		const {evidence, version, pid, epochMs, pending} = this.#options;
-		if (evidence === null || (error instanceof SystemError && WORLD.has(error.code))) return;
+		if (evidence === null) return;
+		const atMs = epochMs();
+		if (error === undefined || (error instanceof SystemError && WORLD.has(error.code))) {
+			evidence.keep({version, atMs, pid, reason, stack: '', culprit: null, pending: []});
+			return;
+		}
 		const isObject = typeof error === 'object' && error !== null;
 		const culprit = (isObject ? this.#noted.get(error) : undefined) ?? this.#inHand();
 		const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
@@ -142,7 +147,7 @@ export class Blame {
 			if (open.length === PENDING_KEPT_MAX) break;
 			open.push({topic, sender});
 		}
-		evidence.keep({version, atMs: epochMs(), pid, reason, stack, culprit, pending: open});
+		evidence.keep({version, atMs, pid, reason, stack, culprit, pending: open});
 	}
 
 	#note(error: unknown): void {

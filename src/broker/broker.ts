@@ -228,7 +228,7 @@ export class Broker {
 	panic(reason: string, {exitCode = 1, ...why}: {exitCode?: number; error?: unknown} = {}): void {
 		if (this.#isEnding) return;
 		this.#isEnding = true;
-		if ('error' in why) this.#blame.panicked(reason, why.error);
+		this.#blame.panicked(reason, why.error);
 		this.#ring.add('crit', `panic: ${reason}`);
 		const end = () => this.#end({exitCode, reason});
 		this.#options.ports.clock.setTimer(PANIC_FLUSH_MS, end);
@@ -395,6 +395,7 @@ export class Broker {
 			registry,
 			attributes: brokerAttributes(this.#options, {runtime: core, log: this.log, registry}),
 			ring: this.#ring,
+			panics: (this.#options.evidence?.kept ?? []).map(({panic}) => panic),
 			config: this.#options.config,
 			rereadConfig: this.#options.rereadConfig,
 			restart: this.#options.restart,

@@ -32,6 +32,7 @@ export interface Panic {
 	readonly atMs: number;
 	readonly pid: number;
 	readonly reason: string;
+	/** Empty: no invariant was broken, the world made it end. */
 	readonly stack: string;
 	readonly culprit: Culprit | null;
 	/** Requests that had no answer yet, oldest first: whoever looks for the cause of a panic without a culprit begins here. */

@@ -89,3 +89,21 @@ test.serial(
 		t.true(replay.match);
 	},
 );
+
+test.serial('what a broker that ended itself said about it is in startlog', async t => {
+	t.timeout(180_000);
+	const instance = await startedInstance(t, {cores: 2, size: 2});
+	await until('both are there', async () => (await instance.getattr('size')) === '2');
+	const before = instance.brokers().get(1)!;
+	await instance.ok('run', '-N', '2', 'true');
+	await instance.ok('overlay', 'disconnect', '1');
+	await until('another broker', () => {
+		const now = instance.brokers().get(1);
+		return now !== undefined && now.pid !== before.pid;
+	});
+	const lives = await until('its lives', async () => {
+		const {status, stdout} = await instance.run(['startlog', '--rank', '1']);
+		return status === 0 ? stdout : null;
+	});
+	t.regex(lives, / - crashed: \S.*disconnect.*\n.* - running/);
+});

@@ -115,7 +115,15 @@ test("what is over is not in hand, and a failure of the world is nobody's fault"
 			throw new SystemError('ENOSPC', 'the disk is full');
 		}),
 	);
-	t.is(ledger.kept.length, 2);
+	blame.panicked('lost the parent', undefined);
+	// On record all the same, with nobody to blame: startlog tells it.
+	t.deepEqual(
+		ledger.kept.slice(2).map(({panic: {reason, stack, culprit}}) => ({reason, stack, culprit})),
+		[
+			{reason: 'it broke', stack: '', culprit: null},
+			{reason: 'lost the parent', stack: '', culprit: null},
+		],
+	);
 });
 
 function tempDir(t: ExecutionContext): string {

@@ -86,7 +86,7 @@ function scripted(): FakeWorld {
 		.answer('broker.startlog', {
 			periods: [
 				{epoch: 1, start: 1_795_340_000, end: 1_795_340_078, pid: 1, crashed: false},
-				{epoch: 2, start: 1_795_340_100, pid: 2, crashed: true},
+				{epoch: 2, start: 1_795_340_100, pid: 2, crashed: true, panic: 'EIO: disk\nmore'},
 				{epoch: 3, start: 1_795_348_779, pid: 3, crashed: false},
 			],
 		})
@@ -149,7 +149,7 @@ const ROWS: readonly {
 	{
 		argv: ['startlog'],
 		stdout:
-			'2026-11-22 09:33 - 2026-11-22 09:34 (1.3m)\n2026-11-22 09:35 - crashed\n2026-11-22 11:59 - running (21s)\n',
+			'2026-11-22 09:33 - 2026-11-22 09:34 (1.3m)\n2026-11-22 09:35 - crashed: EIO: disk\n2026-11-22 11:59 - running (21s)\n',
 	},
 	{argv: ['startlog', '--check', '-q'], stdout: '', exitCode: 1},
 	{

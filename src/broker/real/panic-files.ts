@@ -1,8 +1,8 @@
 /**
  * Panics as files in a rank's state directory: `panics/panic-N.json`. Invariant: a file is whole or damaged, never the
- * reason for another panic; those with a culprit are the last to go.
+ * reason for another panic; those that the world caused are the first to go, those with a culprit the last.
  */
-import {mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync} from 'node:fs';
+import {existsSync, mkdirSync, readdirSync, readFileSync, unlinkSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import {asSystemError} from '../../formats/errno.ts';
 import type {KeptPanic, Panic, PanicEvidence} from '../panic-evidence.ts';
@@ -21,10 +21,11 @@ export function panicFiles(statedir: string, write: (line: string) => void): Pan
 		keep(panic) {
 			const path = join(dir, `panic-${(kept.at(-1)?.number ?? 0) + 1}.json`);
 			try {
-				mkdirSync(dir, {mode: 0o700, recursive: true});
+				// Not with what is above it: a state directory that vanished must stay so.
+				if (!existsSync(dir)) mkdirSync(dir, {mode: 0o700});
 				makeRoom(kept);
 				writeFileSync(path, `${JSON.stringify(panic, null, 2)}\n`, {mode: 0o600});
-				write(`the evidence is in ${path}`);
+				if (panic.stack !== '') write(`the evidence is in ${path}`);
 			} catch (error) {
 				write(`evidence of a panic: ${asSystemError(error).toString()}`);
 			}
@@ -75,6 +76,7 @@ function isCulprit(value: unknown): boolean {
 
 function makeRoom(kept: readonly Numbered[]): void {
 	if (kept.length < PANICS_KEPT_MAX) return;
-	const victim = kept.find(({panic}) => panic.culprit === null) ?? kept[0]!;
+	const victim =
+		kept.find(({panic}) => panic.stack === '') ?? kept.find(({panic}) => panic.culprit === null) ?? kept[0]!;
 	unlinkSync(victim.path);
 }

@@ -1,4 +1,4 @@
-/** `coppice startlog`: when the instance was started and stopped, crashes marked. */
+/** `coppice startlog`: when the instance was started and stopped, crashes marked, panics with their reason. */
 import type {CommandModule} from '../command.ts';
 import type {CliContext} from '../context.ts';
 import {listField, numberField, objectOf} from '../fields.ts';
@@ -37,9 +37,12 @@ export const startlog: CommandModule = {
 
 function lineOf(period: object, {world}: CliContext): string {
 	const minute = (seconds: number) => strftime('%F %R', seconds, world.utcOffsetMinutes(seconds));
-	const {end, crashed} = period as {end?: unknown; crashed?: unknown};
+	const {end, crashed, panic} = period as {end?: unknown; crashed?: unknown; panic?: unknown};
 	const start = numberField(period, 'start', TOPIC);
 	if (typeof end === 'number') return `${minute(start)} - ${minute(end)} (${briefDuration(end - start)})`;
-	if (crashed === true) return `${minute(start)} - crashed`;
+	if (crashed === true) {
+		const reason = typeof panic === 'string' ? panic.split('\n', 1)[0] : '';
+		return `${minute(start)} - crashed${reason === '' ? '' : `: ${reason}`}`;
+	}
 	return `${minute(start)} - running (${briefDuration(world.clock.epochMs() / 1000 - start)})`;
 }

@@ -1,5 +1,6 @@
 /** The topics that tell about the broker itself (docs/services.md). */
 import {SystemError} from '../../formats/errno.ts';
+import type {Period} from '../../machines/broker.ts';
 import type {RpcRequest} from '../../net/rpc-request.ts';
 import type {ServiceRegistry} from '../../net/service-registry.ts';
 import type {Core} from '../core.ts';
@@ -12,6 +13,8 @@ export interface BrokerInfoTopics {
 	readonly registry: ServiceRegistry;
 	readonly attributes: Attributes;
 	readonly ring: LogRing;
+	/** Panics of earlier lives that are on record, oldest first. */
+	readonly panics?: readonly PastPanic[];
 	readonly config: object;
 	/** Reads it again; absent: there is nothing to read it from. */
 	readonly rereadConfig?: (() => Promise<object>) | undefined;
@@ -19,6 +22,13 @@ export interface BrokerInfoTopics {
 	readonly restart?: ((reason: string) => void) | undefined;
 	/** It is part of the tree. */
 	readonly isJoined: () => boolean;
+}
+
+export interface PastPanic {
+	readonly pid: number;
+	/** Epoch milliseconds. */
+	readonly atMs: number;
+	readonly reason: string;
 }
 
 export function registerBrokerInfo(options: BrokerInfoTopics): void {
@@ -39,7 +49,9 @@ export function registerBrokerInfo(options: BrokerInfoTopics): void {
 	);
 	registry.register('config.get', request => request.respond(config));
 	registry.register('config.reload', request => reloadConfig(request, options));
-	registry.register('broker.startlog', request => request.respond({periods: periodsOf(core)}));
+	registry.register('broker.startlog', request =>
+		request.respond({periods: periodsOf(core, options.panics ?? [])}),
+	);
 	registry.register('log.dmesg', request => followLog(request, ring), {streaming: 'always'});
 	registry.register('log.clear', request => {
 		ring.clear();
@@ -109,15 +121,26 @@ function joiningStateOf({refusal}: Core): string {
 	return refusal === null ? 'join' : 'safe';
 }
 
-function periodsOf(core: Core): readonly object[] {
+function periodsOf(core: Core, panics: readonly PastPanic[]): readonly object[] {
 	const {periods, epoch} = core.state.broker.context;
-	return periods.map(period => ({
+	return periods.map((period, index) => ({
 		epoch: period.epoch,
 		start: period.startMs / 1000,
 		...(period.endMs === null ? {} : {end: period.endMs / 1000}),
 		pid: period.pid,
 		crashed: period.endMs === null && period.epoch !== epoch,
+		...panicOf(period, {untilMs: periods[index + 1]?.startMs ?? Infinity, panics}),
 	}));
+}
+
+/** What a life that ended without a stop died of, if it said so. */
+function panicOf(
+	{pid, startMs, endMs}: Period,
+	{untilMs, panics}: {readonly untilMs: number; readonly panics: readonly PastPanic[]},
+): {readonly panic?: string} {
+	if (endMs !== null) return {};
+	const panic = panics.findLast(one => one.pid === pid && one.atMs >= startMs && one.atMs <= untilMs);
+	return panic === undefined ? {} : {panic: panic.reason};
 }
 
 function followLog(request: RpcRequest, ring: LogRing): void {
