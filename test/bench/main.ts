@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: the figures of this machine, each beside a peer that runs in the same minute, since machines are shared
- * and noisy: the ratio counts. `npm run bench -- jobs|log|rpc|restart|commands|memory|testjobs|growth|past|tree` runs one part, `tree:PART` one part of the tree's.
+ * and noisy: the ratio counts. `npm run bench -- jobs|log|rpc|restart|commands|memory|testjobs|growth|past|tail|tree` runs one part, `tree:PART` one part of the tree's.
  */
 import {execFileSync, spawn} from 'node:child_process';
 import {fileURLToPath} from 'node:url';
@@ -8,6 +8,7 @@ import {Instance} from '../chaos/instance.ts';
 import {benchCommands, benchMemory} from './commands.ts';
 import {benchLog} from './log.ts';
 import {benchGrowth, benchPast, benchTestJobs} from './many-jobs.ts';
+import {benchTail} from './replay.ts';
 import {TREE_PARTS} from './tree.ts';
 
 const JOBS = 1000;
@@ -142,6 +143,7 @@ const PARTS: Readonly<Record<string, () => Promise<void>>> = {
 	testjobs: benchTestJobs,
 	growth: benchGrowth,
 	past: benchPast,
+	tail: benchTail,
 	...TREE_PARTS,
 };
 

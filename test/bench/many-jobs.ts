@@ -5,7 +5,9 @@ import {Instance} from '../chaos/instance.ts';
 const WINDOW = 1000;
 const TEST_JOB = '--setattr=exec.test.run_duration=0.001s';
 
-async function submitWindow(instance: Instance): Promise<{readonly rate: number; readonly cpuMs: number}> {
+export async function submitWindow(
+	instance: Instance,
+): Promise<{readonly rate: number; readonly cpuMs: number}> {
 	const {pid} = await instance.process('broker');
 	const before = cpuMsOf(pid);
 	const startMs = performance.now();
@@ -85,7 +87,7 @@ export async function benchPast(count = 64_000): Promise<void> {
 	}
 }
 
-function cpuMsOf(pid: number): number {
+export function cpuMsOf(pid: number): number {
 	const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
 	const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
 	return (Number(fields[11]) + Number(fields[12])) * 10;
