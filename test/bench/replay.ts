@@ -19,7 +19,9 @@ export async function benchTail(): Promise<void> {
 		await instance.start();
 		const count = async () => (await instance.json<{facts: number}>('log', 'replay')).facts;
 		while ((await count()) < FACTS) await submitWindow(instance);
-		console.log(`${await count()} facts\n\n| round | \`jobs\` answered after the kill (s) | CPU of the new broker (s) |\n|---|---|---|`);
+		console.log(
+			`${await count()} facts\n\n| round | \`jobs\` answered after the kill (s) | CPU of the new broker (s) |\n|---|---|---|`,
+		);
 		for (let round = 1; round <= ROUNDS; round += 1) {
 			await instance.kill([await instance.process('broker')]);
 			const killedMs = performance.now();
