@@ -46,6 +46,8 @@ export interface BrokersRecord {
 	readonly brokers: readonly (ProcessNameFields & {readonly rank: number})[];
 	/** Shutdown was asked: nothing is restarted. */
 	readonly isStopping: boolean;
+	/** Why brokers refuse to run: for a start that finds their daemon gone. */
+	readonly refusals?: readonly {readonly rank: number; readonly refusal: string}[];
 }
 
 export type ToDaemon =

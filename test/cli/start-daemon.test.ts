@@ -2,10 +2,17 @@
  * Goal: whatever of daemon and broker is killed comes back, once, and what was asked to end does not.
  * Method: real daemons with fake brokers; each test kills by pid and watches what the instance does about it.
  */
+import {existsSync, readFileSync} from 'node:fs';
 import {readFile, rm, stat, writeFile} from 'node:fs/promises';
 import {join} from 'node:path';
 import test from 'ava';
-import {brokersRecordPath, startRecordPath, type StartRecord} from '../../src/broker/daemon-protocol.ts';
+import {
+	brokersRecordPath,
+	daemonLogPath,
+	daemonPidPath,
+	startRecordPath,
+	type StartRecord,
+} from '../../src/broker/daemon-protocol.ts';
 import {spawnDaemon} from '../../src/broker/real/spawn-daemon.ts';
 import {superviseDaemon} from '../../src/broker/real/supervise-daemon.ts';
 import {shutDown} from '../../src/cli/real/start-command.ts';
@@ -45,6 +52,18 @@ test('a broker that panics backs off; one that refuses is not started again, and
 	t.is((await lives()).length, length + 1);
 	await setMode('');
 	await t.notThrowsAsync(start());
+});
+
+test('a start that was held up until its daemon had come and gone says why all the same', async t => {
+	const {start, setMode, rundir} = await makeFixture(t);
+	await setMode('refuse');
+	const outcome = t.throwsAsync(start(), {code: 'ECONNABORTED', message: /rank 0 .*refuses to run: EINVAL/});
+	await until('a daemon', async () => existsSync(daemonPidPath(rundir)));
+	// Nothing else runs in this process meanwhile, the start neither.
+	const endMs = performance.now() + 20_000;
+	const log = () => readFileSync(daemonLogPath(rundir), 'utf8');
+	while (!log().includes('the daemon ends') && performance.now() < endMs);
+	await outcome;
 });
 
 test('an unhandled rejection is a panic: it is logged with its stack, and the broker comes back', async t => {

@@ -32,7 +32,8 @@ import {
 	writePidFile,
 	type ProcessName,
 } from '../../broker/real/pid-file.ts';
-import {readSmallFile, replaceVolatileFile} from '../../broker/real/small-file.ts';
+import {replaceVolatileFile} from '../../broker/real/small-file.ts';
+import {readBrokersRecord} from './brokers-record.ts';
 import {rotateLog} from './daemon-log.ts';
 import {BrokerSlot} from './daemon-slot.ts';
 import {placeDefaultLink, removeRundir} from './daemon-rundir.ts';
@@ -146,8 +147,7 @@ class Daemon {
 	/** The brokers that a former daemon has left, by its record and by what they have written themselves. */
 	async #findBrokers(): Promise<Map<number, ProcessName>> {
 		const {rundir} = this.#record.info;
-		const text = await readSmallFile(brokersRecordPath(rundir));
-		const saved = text === null ? null : parseBrokersRecord(text);
+		const saved = await readBrokersRecord(rundir);
 		this.#isStopping ||= saved?.isStopping ?? false;
 		const found = new Map<number, ProcessName>();
 		for (const {rank} of this.#slots) {
@@ -252,7 +252,10 @@ class Daemon {
 	/** What a successor must know. Written in the order of the changes. */
 	#save(): void {
 		const brokers = this.#slots.flatMap(({rank, process}) => (process === null ? [] : [{...process, rank}]));
-		const record: BrokersRecord = {version: 1, brokers, isStopping: this.#isStopping};
+		const refusals = this.#slots.flatMap(({rank, status: {refusal}}) =>
+			refusal === null ? [] : [{rank, refusal}],
+		);
+		const record: BrokersRecord = {version: 1, brokers, isStopping: this.#isStopping, refusals};
 		const text = `${JSON.stringify(record)}\n`;
 		if (text === this.#saved) return;
 		this.#saved = text;
@@ -288,15 +291,5 @@ class Daemon {
 		this.#log(hasRefused ? 'no broker is left: the daemon ends' : 'all brokers have ended: the daemon ends');
 		if (!hasRefused) await removeRundir(this.#record, this.#log);
 		return hasRefused ? 1 : 0;
-	}
-}
-
-function parseBrokersRecord(text: string): BrokersRecord | null {
-	try {
-		const value = JSON.parse(text) as Partial<BrokersRecord> | null;
-		return Array.isArray(value?.brokers) ? (value as BrokersRecord) : null;
-	} catch (error) {
-		if (error instanceof SyntaxError) return null;
-		throw error;
 	}
 }

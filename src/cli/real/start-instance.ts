@@ -29,6 +29,7 @@ import {replaceSmallFile} from '../../broker/real/small-file.ts';
 import {spawnDaemon} from '../../broker/real/spawn-daemon.ts';
 import {connectWithin} from '../../broker/real/supervise-daemon.ts';
 import {programCommand} from '../../ports/real/installation.ts';
+import {readBrokersRecord} from './brokers-record.ts';
 import {lastLines} from './daemon-log.ts';
 
 export interface StartOptions {
@@ -175,8 +176,7 @@ async function bringDaemonUp(
 	const child = await spawnDaemon(record, {adoptsBrokers: false});
 	const ended = new Promise<never>((_, reject) => {
 		child.once('exit', (code, signal) => {
-			const tail = lastLines(daemonLogPath(info.rundir), TAIL_LINES);
-			reject(failure('ECONNABORTED', `the daemon ended by ${signal ?? `exit status ${code}`}`, tail));
+			daemonFailure(info, `the daemon ended by ${signal ?? `exit status ${code}`}`).then(reject, reject);
 		});
 	});
 	ended.catch(() => undefined); // Later ends are seen by other means.
@@ -240,10 +240,25 @@ async function waitUntilUp(
 
 function throwIfHopeless(info: InstanceInfo, {refusal, panics, lastEnd, rank}: BrokerStatus): void {
 	const who = nameOf(info, rank);
-	if (refusal !== null) throw new SystemError('ECONNABORTED', `${who} refuses to run: ${refusal}`);
+	if (refusal !== null) throw refused(info, rank, refusal);
 	if (panics < PANICS_MAX) return;
 	const tail = lastLines(brokerLogPath(info.rundir, rank), TAIL_LINES);
 	throw failure('ECONNABORTED', `${who} ended ${panics} times in a row, at last by ${lastEnd}`, tail);
+}
+
+/** Why there is no daemon any more: it may have come and gone before it could be asked. */
+async function daemonFailure(info: InstanceInfo, what: string): Promise<SystemError> {
+	const tail = lastLines(daemonLogPath(info.rundir), TAIL_LINES);
+	return (await recordedRefusal(info)) ?? failure('ECONNABORTED', what, tail);
+}
+
+async function recordedRefusal(info: InstanceInfo): Promise<SystemError | null> {
+	const found = (await readBrokersRecord(info.rundir))?.refusals?.[0];
+	return found === undefined ? null : refused(info, found.rank, found.refusal);
+}
+
+function refused(info: InstanceInfo, rank: number, refusal: string): SystemError {
+	return new SystemError('ECONNABORTED', `${nameOf(info, rank)} refuses to run: ${refusal}`);
 }
 
 function nameOf(info: InstanceInfo, rank: number): string {
@@ -281,9 +296,11 @@ class DaemonWatch {
 		if (this.#connection === null) {
 			this.#misses += 1;
 			const isDecided = this.#last.some(({refusal}) => refusal !== null);
-			if (isDecided || this.#misses < MISSES_MAX) return this.#last;
-			const tail = lastLines(daemonLogPath(this.#info.rundir), TAIL_LINES);
-			throw failure('ECONNABORTED', 'the daemon is gone, and nobody brings it back', tail);
+			if (isDecided) return this.#last;
+			const refusal = await recordedRefusal(this.#info);
+			if (refusal !== null) throw refusal;
+			if (this.#misses < MISSES_MAX) return this.#last;
+			throw await daemonFailure(this.#info, 'the daemon is gone, and nobody brings it back');
 		}
 		this.#misses = 0;
 		const answered = new Promise<void>(resolve => (this.#answered = resolve));
