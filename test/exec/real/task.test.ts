@@ -194,12 +194,15 @@ eachTracking('what a task leaves behind dies with its job, out of session and gr
 eachTracking('output that somebody outside of the job keeps open does not hold the job for ever', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
-	const spec = specOf(1n, 'sleep 0.3; exit 8');
+	const spec = specOf(1n, 'until [ -e $GO ]; do sleep 0.05; done; exit 8', {
+		env: {PATH: '/usr/bin:/bin', GO: `${site.dir}/go`},
+	});
 	life.host.launch(spec);
 	await untilStarted(site, life, spec);
 	const [started] = life.reports;
 	const fd = openSync(`/proc/${started?.kind === 'started' ? started.tasks[0]!.pid : 0}/fd/1`, 'w');
 	t.teardown(() => closeSync(fd));
+	writeFileSync(`${site.dir}/go`, '');
 	const reports = await untilExited(site, life, spec);
 	t.like(reports.at(-1), {tasks: [{waitStatus: 8 << 8}]});
 	t.is(reports.length, 2, 'the end was recorded before the shim was ended');
