@@ -3,6 +3,7 @@
  * Invariant: what is in hand is noted before its code runs and forgotten after it, however that ends; an error keeps the
  * innermost note.
  */
+import {inspect} from 'node:util';
 import {SystemError, type ErrnoName} from '../formats/errno.ts';
 import type {Request} from '../net/message.ts';
 import type {RpcServerOptions} from '../net/rpc-server.ts';
@@ -141,7 +142,7 @@ export class Blame {
 		}
 		const isObject = typeof error === 'object' && error !== null;
 		const culprit = (isObject ? this.#noted.get(error) : undefined) ?? this.#inHand();
-		const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+		const stack = error instanceof Error ? (error.stack ?? error.message) : inspect(error);
 		const open: {topic: string; sender: string}[] = [];
 		for (const {topic, sender} of pending()) {
 			if (open.length === PENDING_KEPT_MAX) break;

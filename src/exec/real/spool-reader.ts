@@ -37,9 +37,10 @@ export async function readSpool(site: RankSite, place: OutputPlace): Promise<Out
 	// Synchronous: a spool is a local file, and four turns of the thread pool cost ten times as much.
 	const fd = openIfThere(path);
 	// Made for its first byte: there was none.
-	if (fd === null) return isComplete ? {data: new Uint8Array(0), eof: true} : withoutSpool(site, place);
+	if (fd === null) return isComplete ? lossOf(site, place) : withoutSpool(site, place);
 	try {
 		const {size} = fstatSync(fd);
+		if (size === 0 && isComplete) return lossOf(site, place);
 		const length = Math.max(0, Math.min(bytesMax, size - offset));
 		const data = new Uint8Array(length);
 		const bytesRead = length === 0 ? 0 : readSync(fd, data, 0, length, offset);
@@ -63,6 +64,24 @@ export function readExchange(site: RankSite, key: PartKey, barrier: number): Exc
 	if (spec === undefined) return null;
 	const puts = pmiKvsOf(spec, textOf(`${dir}/pmi`)).entry(barrier);
 	return puts === null ? null : {id: key.id, attempt: key.attempt, barrier, puts};
+}
+
+/** A stream that ended empty. When the disk took nothing, not even a word about it, the claim knows what was lost. */
+function lossOf(site: RankSite, {key, task, stream, offset, bytesMax}: OutputPlace): OutputChunk {
+	const dir = partDir(site, key);
+	const lostBytes = readExit(dir, task)?.lostBytes ?? 0;
+	// Counted for both streams: told once, on stderr if that can be.
+	const isTold = stream === 'stdout' && (sizeOf(`${dir}/${spoolName('stderr', task)}`) ?? 0) === 0;
+	if (lostBytes === 0 || isTold || readPart(dir)?.spec[stream] !== null)
+		return {data: new Uint8Array(0), eof: true};
+	const note = `coppice: ${lostBytes} bytes of output were lost: they could not be written in ${dir}\n`;
+	const all = Buffer.from(note);
+	const data = all.subarray(offset, offset + bytesMax);
+	return {data, eof: offset + data.length >= all.length};
+}
+
+function sizeOf(path: string): number | undefined {
+	return statSync(path, {throwIfNoEntry: false})?.size;
 }
 
 function withoutSpool(site: RankSite, place: OutputPlace): OutputChunk {

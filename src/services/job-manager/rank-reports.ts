@@ -20,6 +20,7 @@ import type {Peers} from '../peers.ts';
 import {asksForRequeue} from './judge-inventory.ts';
 import type {GhostHolder} from './ghost-holder.ts';
 import {drainFor, namedScripts} from './perilog-failures.ts';
+import {drainUnwritable, isUnwritable, mayWait} from './unwritable-node.ts';
 
 /** What a shell says when it ended a part because the root was out of its reach for too long. */
 export const LEASE_EXPIRED = 'lease-expired';
@@ -86,9 +87,16 @@ export class RankReports {
 		if (job.context.perilog != null) {
 			drainFor(this.#core, {job: job.context, rank, host: hostOf(job.context, rank), body});
 		}
-		this.#core.post({type: 'job.report', id, rank, seq, bootId, body: bodyFor(body, rank, job.context)});
+		const waits = isUnwritable(body, part) && mayWait(job.context);
+		if (isUnwritable(body, part)) {
+			const host = hostOf(job.context, rank);
+			drainUnwritable(this.#core, {job: job.context, rank, host, note: body.note});
+		}
+		const noted = bodyFor(body, rank, job.context);
+		const said = waits && noted.kind === 'exception' ? {...noted, severity: 1} : noted;
+		this.#core.post({type: 'job.report', id, rank, seq, bootId, body: said});
 		const isRunning = this.#core.state.jobs.get(id)?.value === 'run';
-		if (body.kind === 'exception' && isLease(body) && isRunning && asksForRequeue(job.context)) {
+		if (body.kind === 'exception' && isRunning && (waits || (isLease(body) && asksForRequeue(job.context)))) {
 			this.#core.post({type: 'job.evict', id, note: body.note});
 		}
 		return {ack: seq, forget: false};
