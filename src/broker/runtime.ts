@@ -270,7 +270,8 @@ export class Runtime implements Core {
 		const durable = isDurable(fact);
 		if (durable && this.#refusal !== null) throw new SystemError('EROFS', this.#refusal);
 		const change = this.#state.applyFact(fact);
-		if (this.#refusal === null) this.#append(fact, change.kind === 'job' ? [...rows, ...change.rows] : rows);
+		const hasRows = change.kind === 'job' && change.rows.length > 0;
+		if (this.#refusal === null) this.#append(fact, hasRows ? [...rows, ...change.rows] : rows);
 		if (change.kind === 'job') {
 			if (change.isFinal) {
 				this.#runner.update(jobEntity(change.id), []);
@@ -283,7 +284,8 @@ export class Runtime implements Core {
 		}
 		for (const listener of this.#listeners) listener(change);
 		if (change.kind !== 'job') return;
-		for (const listener of [...(this.#jobListeners.get(change.id) ?? [])]) listener(change);
+		const listeners = this.#jobListeners.get(change.id);
+		if (listeners !== undefined) for (const listener of [...listeners]) listener(change);
 	}
 
 	/** The state is ahead of the log from here on until it is appended: a log that does not take it ends this broker. */

@@ -115,13 +115,23 @@ export function compileMachine<C extends object, F extends Fact>(
 			if (transition === undefined) {
 				throw new IllegalFactError(describe(snapshot.context), snapshot.value, fact.type);
 			}
-			let {context: next} = snapshot;
-			for (const assigner of transition.assigners) {
-				next = {...next, ...assigner({context: next, event: fact})};
-			}
-			return {value: transition.target ?? snapshot.value, context: next};
+			const {target, assigners} = transition;
+			return {
+				value: target ?? snapshot.value,
+				context: assigners.length === 0 ? snapshot.context : assigned(snapshot.context, {assigners, fact}),
+			};
 		},
 	};
+}
+
+/** One copy for all assigners: each sees what those before it have assigned. */
+function assigned<C extends object, F>(
+	context: C,
+	{assigners, fact}: {readonly assigners: readonly Assigner<C, F>[]; readonly fact: F},
+): C {
+	const next = {...context};
+	for (const assigner of assigners) Object.assign(next, assigner({context: next, event: fact}));
+	return next;
 }
 
 interface WrittenTransition {
