@@ -40,9 +40,9 @@ class FakeLog {
 		run();
 	}
 
-	async *read({fromSeq}: {readonly fromSeq: number}): AsyncGenerator<LogRecord> {
+	async *read({fromSeq}: {readonly fromSeq: number}): AsyncGenerator<readonly LogRecord[]> {
 		for (const record of this.#records)
-			if (record.seq + Math.max(1, record.facts.length) > fromSeq) yield record;
+			if (record.seq + Math.max(1, record.facts.length) > fromSeq) yield [record];
 	}
 }
 
