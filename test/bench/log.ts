@@ -91,7 +91,7 @@ async function logRate(dir: LevelStoreDir, {count, size}: Load): Promise<number>
 
 /** Records of one fact each, written without fsync: how fast they come is not the question here. */
 async function readRates(dir: LevelStoreDir): Promise<void> {
-	const count = 100_000;
+	const count = 200_000;
 	const log = await EventLog.open(withoutSync(dir), {clock, random, create: true});
 	for (let n = 0; n < count; n += 1) {
 		log.append([fact(n)], {durable: true});
