@@ -145,9 +145,9 @@ eachTracking('shell, launcher and shim killed at once: the task goes on, and end
 eachTracking('output goes on without loss after the shim is killed', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
-	const script = 'i=0; while [ $i -lt 40000 ]; do i=$((i+1)); echo line $i; done; echo end >&2; sleep 0.2';
-	const spec = specOf(17n, `read go < ${site.dir}/go; ${script}`);
-	execFileSync('mkfifo', [`${site.dir}/go`]);
+	const script = 'i=0; while [ $i -lt 40000 ]; do i=$((i+1)); echo line $i; done; echo end >&2';
+	const spec = specOf(17n, `read go < ${site.dir}/go; ${script}; read on < ${site.dir}/on`);
+	execFileSync('mkfifo', [`${site.dir}/go`, `${site.dir}/on`]);
 	life.host.launch(spec);
 	await untilStarted(site, life, spec);
 	// Without a launcher nobody can come to the rescue at first, while the task already writes.
@@ -168,6 +168,7 @@ eachTracking('output goes on without loss after the shim is killed', async t => 
 	if (first !== undefined) process.kill(first, 'SIGSTOP');
 	t.false((await life.host.readOutput(spec, 0, 'stdout', 1_000_000, 1)).eof);
 	if (first !== undefined) process.kill(first, 'SIGCONT');
+	writeFileSync(`${site.dir}/on`, 'on\n');
 	t.like((await untilExited(site, life, spec)).at(-1), {tasks: [{waitStatus: null}]});
 	const {data, eof} = await life.host.readOutput(spec, 0, 'stdout', 0, 1_000_000);
 	const lines = new TextDecoder().decode(data).trimEnd().split('\n');
