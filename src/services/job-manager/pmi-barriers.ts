@@ -61,7 +61,7 @@ export class PmiBarriers {
 		const job = this.#jobOf(name);
 		if (job.last !== null && barrier <= job.last.barrier) {
 			// It did not hear of it, or it is far behind and is told what it asks for when it asks for the one before.
-			if (barrier === job.last.barrier) this.#tell([rank], job.last);
+			if (barrier === job.last.barrier) void this.#tell([rank], job.last);
 			return;
 		}
 		// Who is ahead has passed the one that is open, and is asked for both.
@@ -83,12 +83,20 @@ export class PmiBarriers {
 		// In the order of ranks, so that it does not depend on who came first.
 		const all = Object.assign({}, ...open.ranks.map(one => open.entries.get(one))) as Puts;
 		job.last = {...open.name, puts: all};
-		this.#tell(open.ranks, job.last);
+		void this.#tell(open.ranks, job.last);
 	}
 
-	/** Who does not hear it tells its entry again when it is back. */
-	#tell(ranks: readonly number[], exchange: Exchange): void {
-		void this.#options.peers.requestAll(ranks, 'job-exec.barrier-exit', exchange);
+	/** Who does not hear it tells its entry again when it is back; what no message can carry ends the job, since it would wait for ever. */
+	async #tell(ranks: readonly number[], exchange: Exchange): Promise<void> {
+		const {core, peers} = this.#options;
+		const answers = await peers.requestAll(ranks, 'job-exec.barrier-exit', exchange);
+		for (const [rank, {error}] of answers) {
+			if (error === null) continue;
+			const note = `PMI barrier ${exchange.barrier}: rank ${rank} can't be told what the tasks have put: ${error.toString()}`;
+			core.log('warning', `job part ${partKey(exchange)}: ${note}`);
+			if (error.code !== 'EMSGSIZE' || !isRunning(core, exchange)) continue;
+			core.post({type: 'job.exception', id: exchange.id, exception: 'exec', severity: 0, note, userid: -1});
+		}
 	}
 
 	#askLater(open: Barrier): void {
@@ -123,4 +131,9 @@ export class PmiBarriers {
 		});
 		return job;
 	}
+}
+
+function isRunning({state}: Core, {id, attempt}: Exchange): boolean {
+	const job = state.jobs.get(id);
+	return job?.value === 'run' && job.context.attempt === attempt;
 }

@@ -3,6 +3,7 @@
  * Method: two ranks that tell what an earlier root knew already, in every order; a clock that is moved.
  */
 import test from 'ava';
+import {SystemError} from '../../../src/formats/errno.ts';
 import {Idset} from '../../../src/formats/idset.ts';
 import {ResourceSet} from '../../../src/formats/resource-set.ts';
 import type {Exchange} from '../../../src/ports/process-host.ts';
@@ -22,6 +23,12 @@ class World {
 	readonly entered = [0, 0];
 	/** What each was told, `RANK: BARRIER KEYS`. */
 	readonly told: string[] = [];
+	readonly state = {value: 'run'};
+	/** What the job manager posts, and what it logs. */
+	readonly posted: object[] = [];
+	readonly lines: string[] = [];
+	/** What becomes of telling a rank. */
+	failure: SystemError | null = null;
 	#enter: PeerHandler = () => undefined;
 
 	constructor() {
@@ -38,8 +45,13 @@ class World {
 		};
 		const core = {
 			clock,
-			state: {jobs: new Map([[ID, {value: 'run', context}]])},
+			state: {jobs: new Map([[ID, Object.assign(this.state, {context})]])},
 			onJob: () => () => undefined,
+			post: (fact: object) => {
+				this.posted.push(fact);
+				this.state.value = 'cleanup';
+			},
+			log: (_: string, line: string) => this.lines.push(line),
 		};
 		const peers = {
 			handle: (_: string, handler: PeerHandler) => (this.#enter = handler),
@@ -48,7 +60,7 @@ class World {
 					for (const rank of ranks)
 						this.told.push(`${rank}: ${payload.barrier} ${Object.keys(payload.puts).join()}`);
 				return new Map(
-					ranks.map(rank => [rank, {error: null, payload: this.#entryOf(rank, payload.barrier)}]),
+					ranks.map(rank => [rank, {error: this.failure, payload: this.#entryOf(rank, payload.barrier)}]),
 				);
 			},
 		};
@@ -102,4 +114,18 @@ test('one that is not there yet is waited for, and asked ever more rarely', asyn
 	t.deepEqual(world.told, []);
 	world.enter(1, 1);
 	t.is(world.told.length, 2);
+});
+
+test('a rank that can not be told is named, and puts that no message can carry end the job', async t => {
+	const world = new World();
+	world.failure = new SystemError('EHOSTUNREACH', 'lost contact with n1');
+	world.enter(0, 1);
+	world.enter(1, 1);
+	await world.clock.pass(1);
+	t.regex(world.lines[1] ?? '', /57\.1: PMI barrier 1: rank 1 .*EHOSTUNREACH: lost contact with n1/);
+	t.deepEqual(world.posted, []);
+	world.failure = new SystemError('EMSGSIZE', 'frame of 90000000 bytes');
+	world.enter(1, 1);
+	await world.clock.pass(1);
+	t.like(world.posted, {0: {type: 'job.exception', id: ID, exception: 'exec', severity: 0}, length: 1});
 });
