@@ -3,12 +3,11 @@
  * posted before the report that it follows from, so that a root that dies between the two hears the report again.
  */
 import {encodeJobid} from '../../formats/jobid.ts';
-import type {NodeFact} from '../../machines/node.ts';
 import {isFailure, type ScriptEnd, type ScriptVerdict} from '../../machines/job-perilog.ts';
 import type {RankPart, ReportBody} from '../../machines/job-report.ts';
 import type {JobContext} from '../../machines/job.ts';
 import type {Core} from '../core.ts';
-import {DRAIN_REASON_LENGTH_MAX} from '../resource/drains.ts';
+import {drainForFault} from '../resource/drain-for-fault.ts';
 
 export interface PlacedReport {
 	readonly job: JobContext;
@@ -22,23 +21,12 @@ export function drainFor(core: Core, report: PlacedReport): void {
 	const failure = failureIn(report.body, report.job.ranks[report.rank]);
 	if (failure === null) return;
 	const {job, rank, host} = report;
-	const before = core.state.nodes.get(rank)?.context.drain;
 	const {name, end} = failure;
 	const program = job.perilog?.[name]?.argv[0] ?? name;
-	const text =
+	const reason =
 		`${name} ${HOW[end.verdict]} for job ${encodeJobid(job.id, 'f58plain')}: ` +
 		`rank ${rank} (${host}): ${program} ${end.note ?? 'failed'}`;
-	const reason = text.slice(0, DRAIN_REASON_LENGTH_MAX);
-	core.log('err', reason);
-	if (before != null && before.reason !== '') return;
-	const fact: Omit<Extract<NodeFact, {type: 'node.drain'}>, 'atMs'> = {
-		type: 'node.drain',
-		rank,
-		reason,
-		userid: job.userid,
-		sinceMs: before?.sinceMs ?? core.clock.epochMs(),
-	};
-	core.post(fact);
+	drainForFault(core, {rank, userid: job.userid, reason});
 }
 
 /** The same report with notes that say where and what. */

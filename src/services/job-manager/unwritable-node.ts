@@ -5,7 +5,7 @@
 import type {RankPart, ReportBody} from '../../machines/job-report.ts';
 import type {JobContext} from '../../machines/job.ts';
 import type {Core} from '../core.ts';
-import {DRAIN_REASON_LENGTH_MAX} from '../resource/drains.ts';
+import {drainForFault} from '../resource/drain-for-fault.ts';
 import {asksForRequeue} from './judge-inventory.ts';
 
 /** What a shell says that could not write down a part, before any of its tasks could begin; its note begins with the errno. */
@@ -33,13 +33,6 @@ export function drainUnwritable(
 		note,
 	}: {readonly job: JobContext; readonly rank: number; readonly host: string; readonly note: string},
 ): void {
-	const before = core.state.nodes.get(rank)?.context.drain;
-	const reason = `no job directory can be made: rank ${rank} (${host}): ${note}`.slice(
-		0,
-		DRAIN_REASON_LENGTH_MAX,
-	);
-	core.log('err', reason);
-	if (before != null && before.reason !== '') return;
-	const sinceMs = before?.sinceMs ?? core.clock.epochMs();
-	core.post({type: 'node.drain', rank, reason, userid: job.userid, sinceMs});
+	const reason = `no job directory can be made: rank ${rank} (${host}): ${note}`;
+	drainForFault(core, {rank, userid: job.userid, reason});
 }
