@@ -95,12 +95,6 @@ export class PartLedger {
 		return this.#hasWarned;
 	}
 
-	/** Whether a task has ended and another one has not. */
-	get hasStragglers(): boolean {
-		const isOver = ({phase}: TaskEntry) => phase === 'ended' || phase === 'void';
-		return this.tasks.some(({phase}) => phase === 'ended') && !this.tasks.every(isOver);
-	}
-
 	/** How the prolog ended, or null. */
 	get prologEnd(): ScriptEnd | null {
 		return this.#reports.find(report => report.kind === 'prolog-ended')?.end ?? null;

@@ -89,6 +89,12 @@ export function reportsFor({reports}: Life, {id, attempt}: PartKey): PartReport[
 	return reports.filter(report => report.id === id && report.attempt === attempt);
 }
 
+/** The process of the first task, as the part's start report names it; 0 before that. */
+export function taskPid(life: Life, spec: LaunchSpec): number {
+	const started = reportsFor(life, spec).find(report => report.kind === 'started');
+	return started?.kind === 'started' ? started.tasks[0]!.pid : 0;
+}
+
 /** The last report when it is `exited`. */
 export function exitOf(life: Life, key: PartKey): Extract<PartReport, {kind: 'exited'}> | undefined {
 	const last = reportsFor(life, key).at(-1);

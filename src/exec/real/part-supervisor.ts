@@ -167,7 +167,7 @@ export class PartSupervisor {
 		this.#scripts?.check();
 		if (this.isExited) return;
 		if (this.isOfEarlierBoot) return this.#concludeEarlierBoot();
-		this.#timers.arm(this.ledger);
+		this.#timers.arm(this.ledger, this.#claims);
 		this.#pursueOrder();
 		this.#flush();
 		this.#settle();
@@ -310,7 +310,7 @@ export class PartSupervisor {
 	}
 
 	#started(entry: TaskEntry): void {
-		this.#timers.arm(this.ledger);
+		this.#timers.arm(this.ledger, this.#claims);
 		const order = this.ledger.order;
 		if (order === null) return;
 		// It got away from the order by a hair.
@@ -335,7 +335,7 @@ export class PartSupervisor {
 	/** The others go on long after the first task has ended. */
 	#abandon(): void {
 		for (const entry of this.ledger.tasks) this.#claims.check(entry);
-		if (!this.ledger.hasStragglers || this.#claims.areTasksOver) return this.check();
+		if (!this.#claims.hasStragglers) return this.check();
 		const seconds = (this.spec.exitTimeoutMs ?? 0) / 1000;
 		this.abort(`a task has ended, and others go on ${seconds} s later (exit-timeout)`);
 	}

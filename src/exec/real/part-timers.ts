@@ -6,6 +6,7 @@
 import {remainingMs, type Clock, type Deadline, type Timer} from '../../ports/clock.ts';
 import type {StoredSpec} from '../launch-record.ts';
 import type {PartLedger} from '../part-ledger.ts';
+import type {TaskClaims} from './task-claims.ts';
 
 export interface PartTimersOptions {
 	readonly clock: Clock;
@@ -28,8 +29,8 @@ export class PartTimers {
 		this.#options = options;
 	}
 
-	/** Sets what the ledger asks for now; what is set stays. */
-	arm(ledger: PartLedger): void {
+	/** Sets what the ledger and the claims ask for now; what is set stays. */
+	arm(ledger: PartLedger, claims: TaskClaims): void {
 		if (ledger.isExited || ledger.hasTimedOut || ledger.order !== null) return;
 		const {clock, spec, onLimit, onWarning, onExitTimeout} = this.#options;
 		const {durationMs, warning, exitTimeoutMs} = spec;
@@ -38,8 +39,8 @@ export class PartTimers {
 		if (warning !== undefined && warning.beforeMs < durationMs && !ledger.hasWarned)
 			this.#warning ??= this.#fromStart(ledger, durationMs - warning.beforeMs, onWarning);
 		// From when this shell noticed it: a stepped clock must end nothing.
-		if (exitTimeoutMs !== undefined && ledger.hasStragglers)
-			this.#exitTimeout ??= clock.setTimer(exitTimeoutMs, onExitTimeout);
+		if (exitTimeoutMs !== undefined && this.#exitTimeout === null && claims.hasStragglers)
+			this.#exitTimeout = clock.setTimer(exitTimeoutMs, onExitTimeout);
 	}
 
 	cancel(): void {

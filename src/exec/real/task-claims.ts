@@ -79,12 +79,19 @@ export class TaskClaims {
 
 	/** Whether no task of the part runs any more, as far as can be seen without the exit status of lost ones. */
 	get areTasksOver(): boolean {
-		const {ledger, processes} = this.#options;
-		return ledger.tasks.every(({phase, lost, process}) => {
-			if (phase === 'ended' || phase === 'void') return true;
-			if (!lost) return false;
-			return process === null ? !processes.isPopulated() : !isAlive(process);
-		});
+		return this.#options.ledger.tasks.every(entry => this.#isOver(entry));
+	}
+
+	/** Whether a task has ended, with a status or without, and another one goes on. */
+	get hasStragglers(): boolean {
+		const {tasks} = this.#options.ledger;
+		return tasks.some(entry => entry.phase !== 'void' && this.#isOver(entry)) && !this.areTasksOver;
+	}
+
+	#isOver({phase, lost, process}: TaskEntry): boolean {
+		if (phase === 'ended' || phase === 'void') return true;
+		if (!lost) return false;
+		return process === null ? !this.#options.processes.isPopulated() : !isAlive(process);
 	}
 
 	/** With nothing of the tasks and their shims alive: what has no end on record now never will. */

@@ -19,6 +19,7 @@ import {
 	relive,
 	reportsFor,
 	specOf,
+	taskPid,
 	untilExited,
 	untilReady,
 	untilStarted,
@@ -38,11 +39,6 @@ function ledger({dir}: RealSite, id: bigint): string[] {
 
 function launcherPid({host}: Life): number | null {
 	return host.attributes().launcherPid;
-}
-
-function taskPid(life: Life, spec: LaunchSpec): number {
-	const started = reportsFor(life, spec).find(report => report.kind === 'started');
-	return started?.kind === 'started' ? started.tasks[0]!.pid : 0;
 }
 
 eachTracking(

@@ -11,6 +11,7 @@ import {
 	live,
 	reportsFor,
 	specOf,
+	taskPid,
 	untilExited,
 	untilReady,
 	type Life,
@@ -87,6 +88,25 @@ test('tasks that go on long after the first has ended are ended with the reason,
 	life.host.launch(patient);
 	await untilExited(site, life, patient);
 	t.deepEqual(exceptionsOf(life, patient), []);
+});
+
+test('a task that ends without its shim is one that has ended: those that go on are ended in time', async t => {
+	const site = createRealSite(t);
+	const life = await live(site);
+	const spec = specOf(1n, 'exec sleep 60', {tasks: [0, 1], exitTimeoutMs: 1500});
+	life.host.launch(spec);
+	await site.until('both run', () => taskPid(life, spec) !== 0);
+	await site.kill(site.shimPid(spec, 0));
+	process.kill(taskPid(life, spec), 'SIGKILL');
+	await untilExited(site, life, spec);
+	t.like(exceptionsOf(life, spec), [
+		{type: 'supervisor-lost'},
+		{type: 'exec', note: 'a task has ended, and others go on 1.5 s later (exit-timeout)'},
+	]);
+	t.deepEqual(
+		exitOf(life, spec)!.tasks.map(({waitStatus}) => waitStatus),
+		[null, 15],
+	);
 });
 
 test('with exit-on-error the first task that fails ends the part, and is named', async t => {
