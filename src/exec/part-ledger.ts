@@ -184,6 +184,14 @@ export class PartLedger {
 		);
 	}
 
+	/** The part ran here before, was over and was deleted: nobody knows any more how its tasks ended. */
+	noteForgotten(nowMs: number): void {
+		const note = 'it ran on this node before, and how it ended was lost with its log';
+		this.#report({kind: 'exception', type: 'exec', severity: 1, note, atMs: nowMs});
+		for (const entry of this.tasks) this.noteEnd(entry, {task: entry.task, waitStatus: null, endMs: nowMs});
+		this.conclude(nowMs);
+	}
+
 	noteTimeout(nowMs: number): void {
 		if (this.hasTimedOut || this.isExited) return;
 		const note = 'resource allocation expired';

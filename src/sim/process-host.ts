@@ -53,6 +53,8 @@ export class SimNode {
 	#shellPid: number | null = null;
 	#shellHeld = false;
 	#refusal: string | null = null;
+	/** Parts that were over and deleted, by name. */
+	readonly #forgotten = new Set<string>();
 	#nextPid = 1000;
 	#leaseMs = Infinity;
 	#leaseTimer: Timer | null = null;
@@ -181,7 +183,8 @@ export class SimNode {
 		}
 		const part = new SimPart(this, spec, this.#script);
 		this.parts.set(partName(spec), part);
-		if (this.#refusal === null) part.launch();
+		if (this.#forgotten.has(partName(spec))) part.disown();
+		else if (this.#refusal === null) part.launch();
 		else part.refuse(this.#refusal);
 	}
 
@@ -195,6 +198,12 @@ export class SimNode {
 			const {id, attempt} = key;
 			this.deliver({id, attempt, seq: 1, atMs: this.clock.epochMs(), kind: 'exited', tasks: []});
 		} else part.terminate(signum);
+	}
+
+	forget(key: PartKey): void {
+		if (this.parts.get(partName(key))?.isOver !== true) return;
+		this.parts.delete(partName(key));
+		this.#forgotten.add(partName(key));
 	}
 
 	exchange(exchange: Exchange): void {
@@ -295,10 +304,7 @@ export class SimProcessHost implements ProcessHost {
 	}
 
 	forget(key: PartKey): void {
-		this.#order(() => {
-			const part = this.#node.parts.get(partName(key));
-			if (part?.isOver === true) this.#node.parts.delete(partName(key));
-		});
+		this.#order(() => this.#node.forget(key));
 	}
 
 	async remains(key: PartKey): Promise<boolean> {

@@ -130,10 +130,22 @@ export class SimPart {
 	}
 
 	refuse(reason: string): void {
+		this.#endUnstarted({severity: 0, note: reason}, []);
+	}
+
+	/** It ran here before, was over and was deleted. */
+	disown(): void {
+		const endMs = this.#site.clock.epochMs();
+		const ends = this.spec.tasks.map(task => ({task, waitStatus: null, endMs}));
+		const note = 'it ran on this node before, and how it ended was lost with its log';
+		this.#endUnstarted({severity: 1, note}, ends);
+	}
+
+	#endUnstarted(why: {severity: number; note: string}, tasks: readonly TaskEnd[]): void {
 		this.#isStarted = true;
 		for (const task of this.#tasks) task.state = 'ended';
-		this.#report({kind: 'exception', type: 'exec', severity: 0, note: reason});
-		this.#report({kind: 'exited', tasks: []});
+		this.#report({kind: 'exception', type: 'exec', ...why});
+		this.#report({kind: 'exited', tasks});
 	}
 
 	terminate(signum: number): void {

@@ -374,6 +374,29 @@ export function processHostContract(
 		t.is(await life.host.readEventlog(spec), '');
 	});
 
+	claim('a part that was forgotten is not started again: its launch ends as unknown', async (t, site) => {
+		const life = await live(site);
+		const spec = specOf(51n, 'exit 3');
+		life.host.launch(spec);
+		await untilExited(site, life, spec);
+		life.host.forget(spec);
+		await site.until('forgotten', async () => (await life.host.inventory()).parts.length === 0);
+		await site.loseShell();
+		const next = await live(site);
+		next.host.launch(spec);
+		const reports = await untilExited(site, next, spec);
+		t.deepEqual(
+			reports.map(({kind}) => kind),
+			['exception', 'exited'],
+		);
+		t.like(reports[0], {type: 'exec', severity: 1});
+		t.like(reports[1], {tasks: [{task: 0, waitStatus: null}]});
+		const another = {...spec, attempt: 2};
+		next.host.launch(another);
+		await untilExited(site, next, another);
+		t.like(exitOf(next, another), {tasks: [{task: 0, waitStatus: 3 << 8}]});
+	});
+
 	claim(
 		'input reaches a task once whoever repeats it, across lives of broker and shell, and ends once',
 		async (t, site) => {

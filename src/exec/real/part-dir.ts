@@ -27,7 +27,6 @@ import {parsePartDir, rankDir, taskName, type RankSite} from '../part-paths.ts';
 import type {SpareDirs} from './spare-dirs.ts';
 import {parseClaim, parseExit, voidClaim, type Claim, type ExitRecord} from '../task-record.ts';
 
-const HIGHEST_NAME = 'highest-job-id';
 const LEASE_NAME = 'lease';
 
 /**
@@ -220,23 +219,6 @@ export function writeLease(site: RankSite, record: LeaseRecord): void {
 	}
 }
 
-/** The highest job id of directories that were deleted, or 0n. */
-export function readHighestJobId(site: RankSite): bigint {
-	const text = readIfThere(`${rankDir(site)}/${HIGHEST_NAME}`)?.trim() ?? '';
-	return /^\d+$/.test(text) ? BigInt(text) : 0n;
-}
-
-/** To be called before the directory with that id is deleted. */
-export function writeHighestJobId(site: RankSite, id: bigint): void {
-	const path = `${rankDir(site)}/${HIGHEST_NAME}`;
-	try {
-		writeFileSync(`${path}.tmp`, `${id}\n`, {mode: 0o600});
-		renameSync(`${path}.tmp`, path);
-	} catch (error) {
-		throw asSystemError(error, 'EIO', `write ${path}`);
-	}
-}
-
 function claimPath(dir: string, task: number): string {
 	return `${dir}/claim.${taskName(task)}`;
 }
@@ -265,7 +247,8 @@ function isOwn(dir: string): boolean {
 	}
 }
 
-function readIfThere(path: string): string | undefined {
+/** The text of a file, or undefined where there is none. @throws {SystemError} with the errno of the file system. */
+export function readIfThere(path: string): string | undefined {
 	try {
 		return readFileSync(path, 'utf8');
 	} catch (error) {

@@ -65,7 +65,7 @@ export class PartSupervisor {
 	readonly #claims: TaskClaims;
 	/** Whether this shell has asked a launcher for its tasks. */
 	isFed = false;
-	/** Nothing of it is on disk: it could not be laid out. */
+	/** Nothing of it is on disk: it could not be laid out, or was deleted long ago. */
 	isRefused = false;
 	readonly #journal: PartJournal | null;
 	/** Its prolog and epilog; null: it has neither. */
@@ -257,6 +257,13 @@ export class PartSupervisor {
 		this.ledger.noteFailure(note, atMs);
 		for (const entry of this.ledger.tasks) this.ledger.noteVoid(entry);
 		this.ledger.conclude(atMs);
+		this.#flush();
+	}
+
+	/** Ends a part that was forgotten before. */
+	disown(): void {
+		this.isRefused = true;
+		this.ledger.noteForgotten(nowMs(this.#site.clock));
 		this.#flush();
 	}
 

@@ -32,7 +32,8 @@ import {
 	type ShellMessage,
 } from '../shell-protocol.ts';
 import {writeInputRing} from './input-ring-file.ts';
-import {listParts, readHighestJobId} from './part-dir.ts';
+import {ForgottenParts} from './forgotten-parts.ts';
+import {listParts} from './part-dir.ts';
 import {ShellClient} from './shell-client.ts';
 import {readEventlog, readExchange, readSpool} from './spool-reader.ts';
 import {trackingOf} from './tracking.ts';
@@ -128,7 +129,7 @@ export class RealProcessHost implements ProcessHost {
 	async inventory(): Promise<Inventory> {
 		const {bootId} = this.#options.clock;
 		if (!this.#client.isUp && !this.#isNeeded())
-			return {bootId, parts: [], highestJobId: readHighestJobId(this.#site)};
+			return {bootId, parts: [], highestJobId: new ForgottenParts(this.#site).highestJobId};
 		const {highestJobId, entries} = await this.#askInventory();
 		for (const entry of entries) this.#lastSeqs.set(partName(entry), entry.reports.length);
 		return {bootId, parts: entries, highestJobId};

@@ -12,17 +12,16 @@ import {Lease} from '../lease.ts';
 import {SHELL_PROTOCOL_EXCHANGE, type BrokerMessage} from '../shell-protocol.ts';
 import type {ShimEvent} from '../task-record.ts';
 import {EventPipe} from './event-pipe.ts';
+import {ForgottenParts} from './forgotten-parts.ts';
 import {Launcher} from './launcher.ts';
 import {
 	carriedDir,
 	createPartDir,
 	listParts,
-	readHighestJobId,
 	readLease,
 	readPart,
 	removePartDir,
 	removeSpools,
-	writeHighestJobId,
 	writeLease,
 } from './part-dir.ts';
 import type {PartProcesses} from './part-processes.ts';
@@ -83,9 +82,9 @@ export class JobShell {
 	readonly #spares: SpareDirs;
 	#events: EventPipe | undefined;
 	#highestJobId = 0n;
-	/** As the file has it: above the id of every directory that was deleted. */
-	#writtenHighestJobId = 0n;
-	#forgotten: PartSupervisor[] = [];
+	readonly #forgotten: ForgottenParts;
+	/** Forgotten parts whose directories are still to be deleted, by name. */
+	readonly #removing = new Map<string, PartSupervisor>();
 	#isRemoving = false;
 	#isStopping = false;
 	#idleSinceMs: number | null = null;
@@ -96,6 +95,7 @@ export class JobShell {
 		const {site, log} = options;
 		this.#tracking = new Tracking(options);
 		this.#spares = new SpareDirs(rankDir(site));
+		this.#forgotten = new ForgottenParts(site);
 		this.#server = new ShellServer({
 			path: socketPath(site),
 			instance: site.instance,
@@ -127,8 +127,7 @@ export class JobShell {
 
 	/** Adopts what is there, then listens. */
 	async start(): Promise<void> {
-		this.#writtenHighestJobId = readHighestJobId(this.#options.site);
-		this.#highestJobId = this.#writtenHighestJobId;
+		this.#highestJobId = this.#forgotten.highestJobId;
 		this.#spares.clear();
 		this.#openEvents();
 		for (const key of listParts(this.#options.site)) this.#guard(key, () => this.#adopt(key));
@@ -241,6 +240,7 @@ export class JobShell {
 		const stored: StoredSpec = {...spec, env, bootId: clock.bootId, cgroup};
 		const processes = this.#processesOf(stored);
 		const part = this.#supervise(stored, {dir, processes, events: [], isTorn: false});
+		if (this.#forgotten.has(spec) || this.#removing.has(partName(spec))) return part.disown();
 		try {
 			const fault = faultOf(spec);
 			if (fault !== undefined) throw new SystemError('EINVAL', fault);
@@ -290,21 +290,23 @@ export class JobShell {
 		part.close();
 		this.#pmi.remove(key);
 		this.#parts.delete(partName(key));
-		this.#forgotten.push(part);
+		this.#removing.set(partName(key), part);
 		if (!this.#isRemoving) this.#removeSoon();
 	}
 
-	/** Deletes forgotten directories a few at a time, after the highest id among them is safe. */
+	/** Deletes forgotten directories a few at a time, after their names were written down. */
 	#removeSoon(): void {
 		this.#isRemoving = true;
 		setImmediate(() => {
-			const batch = this.#forgotten.splice(0, REMOVALS_PER_TURN);
+			const batch: PartSupervisor[] = [];
+			for (const part of this.#removing.values()) if (batch.push(part) === REMOVALS_PER_TURN) break;
 			const failed = batch.filter(part => !this.#guard(part.spec, () => this.#remove(part)));
+			for (const {spec} of batch) this.#removing.delete(partName(spec));
+			for (const part of failed) this.#removing.set(partName(part.spec), part);
 			this.#isRemoving = false;
-			if (this.#forgotten.length > 0) this.#removeSoon();
+			if (this.#removing.size > failed.length) return this.#removeSoon();
 			if (failed.length === 0) return;
 			this.#options.clock.setTimer(REMOVAL_RETRY_MS, () => {
-				this.#forgotten.push(...failed);
 				if (!this.#isRemoving) this.#removeSoon();
 			});
 		});
@@ -312,15 +314,15 @@ export class JobShell {
 
 	#remove(part: PartSupervisor): void {
 		if (part.isRefused) return;
-		const {site} = this.#options;
 		// Without a cgroup there is nothing to remove: it was empty, and every claim taken, when it exited.
 		if (part.spec.cgroup !== '' && !part.processes.remove())
 			throw new SystemError('EBUSY', `${part.spec.cgroup} is not empty, so its directory stays`);
 		part.processes.close();
-		if (this.#writtenHighestJobId < part.spec.id) {
-			removeSpools(part.dir); // On a full disk their room is needed for the rest.
-			writeHighestJobId(site, this.#highestJobId);
-			this.#writtenHighestJobId = this.#highestJobId;
+		try {
+			this.#forgotten.add(part.spec);
+		} catch {
+			removeSpools(part.dir); // On a full disk their room is needed for it.
+			this.#forgotten.add(part.spec);
 		}
 		const isReusable = part.spec.cgroup !== '' && scriptSpecsOf(part.spec).length === 0;
 		if (!isReusable || !this.#spares.give(part.dir)) removePartDir(part.dir);
@@ -441,7 +443,7 @@ export class JobShell {
 	/** Exited parts are on disk and can wait for the next shell. */
 	#isDone(): boolean {
 		const isBusy = [...this.#parts.values()].some(part => !part.isExited && !part.isOfEarlierBoot);
-		if (isBusy || this.#forgotten.length > 0) {
+		if (isBusy || this.#removing.size > 0) {
 			this.#idleSinceMs = null;
 			return false;
 		}
