@@ -7,6 +7,8 @@ import type {Effect, EffectKind} from '../machines/effects.ts';
 import type {Performer} from '../services/core.ts';
 
 export interface EffectRunnerOptions {
+	/** This broker's rank. Default: none, all effects wait at the gate. */
+	readonly rank?: number;
 	/** The gate. */
 	readonly leave: (run: () => void) => void;
 	/** Posts a fact that follows from a state by rule, unless it is not wanted any more when its turn comes. */
@@ -99,7 +101,16 @@ export class EffectRunner {
 	}
 
 	#perform(effect: Effect): void {
-		this.#options.leave(() => this.#performNow(effect));
+		if (this.#isFactual(effect)) this.#performNow(effect);
+		else this.#options.leave(() => this.#performNow(effect));
+	}
+
+	/**
+	 * Orders to this broker's own rank, and its reports, are asked of services that note facts and pass the gate themselves before
+	 * anything leaves (`HandlerOptions.isFactual`), as each message to another rank does.
+	 */
+	#isFactual(effect: Effect): boolean {
+		return effect.kind === 'report' || ('rank' in effect && effect.rank === this.#options.rank);
 	}
 
 	#performNow(effect: Effect): void {
@@ -120,6 +131,10 @@ export class EffectRunner {
 			return;
 		}
 		if ('rank' in effect && !this.#reconciled.has(effect.rank)) return;
+		if (this.#isFactual(effect)) {
+			this.#performNow(effect);
+			return;
+		}
 		this.#options.leave(() => {
 			if (this.#isWanted(effect)) this.#performNow(effect);
 		});

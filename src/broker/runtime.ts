@@ -89,6 +89,7 @@ export class Runtime implements Core {
 		this.#retentionFacts = retentionFacts;
 		this.#checkpointSeq = log.base;
 		this.#runner = new EffectRunner({
+			rank,
 			leave: run => this.leave(run),
 			advance: (fact, isWanted) => this.#post({fact, rows: [], isWanted}),
 			inHand: (id, run) => this.#blame.ofJob(id, run),

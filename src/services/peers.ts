@@ -1,6 +1,6 @@
 /**
  * Messages between the brokers' own services: the root's job manager and the exec service of each rank. Whoever sends
- * goes through the gate first; a message to the own rank takes the same way without a link.
+ * goes through the gate first; a message to the own rank takes the same way without a link, unless all that comes of it is facts.
  */
 import type {ErrnoName, SystemError} from '../formats/errno.ts';
 
@@ -18,6 +18,14 @@ export const CONTACT_ERRORS: ReadonlySet<string> = new Set<ErrnoName>([
 	'EIO',
 ]);
 
+export interface HandlerOptions {
+	/**
+	 * It only notes facts, at once, and passes the gate itself before anything else comes of them. So it waits at no gate when its
+	 * own rank asks: what it notes stands in the same log after what it rests on, and no crash can keep it without that.
+	 */
+	readonly isFactual?: boolean;
+}
+
 export interface PeerOptions {
 	/** From now to the answer; then ETIMEDOUT. Default 30 s. */
 	readonly timeoutMs?: number;
@@ -31,7 +39,7 @@ export interface Peers {
 	/** The rank of this broker's parent; null at the root. */
 	readonly parent: number | null;
 	/** Registers the handler of a topic of this rank. */
-	handle(topic: string, handler: PeerHandler): void;
+	handle(topic: string, handler: PeerHandler, options?: HandlerOptions): void;
 	/**
 	 * Sends a request to `rank` and resolves to the response's payload. Rejects with EHOSTUNREACH when contact
 	 * is lost, with ENOSYS when nobody serves the topic there.

@@ -26,7 +26,7 @@ import {CALL_TIMEOUT_MS, RpcClient} from '../net/rpc-client.ts';
 import type {RpcRequest} from '../net/rpc-request.ts';
 import type {ServiceRegistry} from '../net/service-registry.ts';
 import type {Core} from './core.ts';
-import type {PeerAnswer, PeerHandler, PeerOptions, Peers} from './peers.ts';
+import type {HandlerOptions, PeerAnswer, PeerHandler, PeerOptions, Peers} from './peers.ts';
 
 export interface RoutedPeersOptions {
 	readonly core: Core;
@@ -43,6 +43,8 @@ export class RoutedPeers implements Peers {
 	readonly client: RpcClient;
 	readonly #options: RoutedPeersOptions;
 	readonly #handlers = new Map<string, PeerHandler>();
+	/** Topics whose handlers only note facts. */
+	readonly #factual = new Set<string>();
 	/** What handlers work on that was asked without a message, and so is no RPC. */
 	readonly #serving = new Set<{readonly topic: string; readonly sinceMs: number}>();
 
@@ -83,8 +85,9 @@ export class RoutedPeers implements Peers {
 		return this.#serving;
 	}
 
-	handle(topic: string, handler: PeerHandler): void {
+	handle(topic: string, handler: PeerHandler, {isFactual = false}: HandlerOptions = {}): void {
 		this.#handlers.set(topic, handler);
+		if (isFactual) this.#factual.add(topic);
 		this.#options.registry.register(topic, async request => {
 			const from = senderOf(request);
 			const payload = unpack(bytesOf(request.payload));
@@ -142,6 +145,7 @@ export class RoutedPeers implements Peers {
 		if (handler === undefined) {
 			return Promise.reject(new SystemError('ENOSYS', `no service matching ${topic} is registered`));
 		}
+		if (this.#factual.has(topic)) return Promise.resolve().then(() => handler(payload as never, core.rank));
 		return new Promise((resolve, reject) => {
 			const timer = core.clock.setTimer(timeoutMs, () => {
 				reject(

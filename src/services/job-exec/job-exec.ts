@@ -48,6 +48,8 @@ const RECONCILE_RETRY_MS_MAX = 1000;
 /** A report that did not reach the root is sent again after so long. */
 const REPORT_RETRY_MS = 1000;
 const SIGKILL = 9;
+const FACTUAL = {isFactual: true};
+
 export interface JobExecOptions {
 	readonly core: Core;
 	readonly peers: Peers;
@@ -97,10 +99,10 @@ export class JobExec {
 			this.reconcile();
 		};
 		peers.handle('job-exec.prepare', async () => host.ready(PREPARE_TIMEOUT_MS));
-		peers.handle('job-exec.start', (message: StartMessage) => this.#start(message));
-		peers.handle('job-exec.begin', (name: PartName) => this.#begin(name));
-		peers.handle('job-exec.kill', (message: KillMessage) => this.#kill(message));
-		peers.handle('job-exec.forget', (name: PartName) => this.#forget(name));
+		peers.handle('job-exec.start', (message: StartMessage) => this.#start(message), FACTUAL);
+		peers.handle('job-exec.begin', (name: PartName) => this.#begin(name), FACTUAL);
+		peers.handle('job-exec.kill', (message: KillMessage) => this.#kill(message), FACTUAL);
+		peers.handle('job-exec.forget', (name: PartName) => this.#forget(name), FACTUAL);
 		peers.handle('job-exec.remains', (message: RemainsMessage) => this.#remains(message));
 		peers.handle('job-exec.signal', (message: KillMessage) => this.#host.signal(message, message.signum));
 		peers.handle('job-exec.relay', (batch: ReportBatch) => this.#relay.takeBatch(batch));

@@ -25,6 +25,8 @@ import {drainUnwritable, isUnwritable, mayWait} from './unwritable-node.ts';
 /** What a shell says when it ended a part because the root was out of its reach for too long. */
 export const LEASE_EXPIRED = 'lease-expired';
 
+const FACTUAL = {isFactual: true};
+
 export interface RankReportsOptions {
 	readonly core: Core;
 	readonly peers: Peers;
@@ -41,8 +43,8 @@ export class RankReports {
 		this.#core = core;
 		this.#archive = archive;
 		this.#ghosts = ghosts;
-		peers.handle('job-manager.exec-report', (message: ReportMessage) => this.#report(message));
-		peers.handle('job-manager.exec-reports', (batch: ReportBatch) => this.#reportAll(batch));
+		peers.handle('job-manager.exec-report', (message: ReportMessage) => this.#report(message), FACTUAL);
+		peers.handle('job-manager.exec-reports', (batch: ReportBatch) => this.#reportAll(batch), FACTUAL);
 		peers.handle('job-manager.exec-chunk', (message: ChunkMessage) => this.#chunk(message));
 	}
 
