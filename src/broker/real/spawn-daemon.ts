@@ -2,6 +2,7 @@
 import {spawn, type ChildProcess} from 'node:child_process';
 import {closeSync, openSync} from 'node:fs';
 import {asSystemError} from '../../formats/errno.ts';
+import {PROGRAM_ENVIRONMENT} from '../../ports/real/installation.ts';
 import {daemonLogPath, type StartRecord} from '../daemon-protocol.ts';
 
 export interface SpawnOptions {
@@ -55,5 +56,5 @@ export function spawnDaemon(
 /** A daemon is no part of the job or the instance that it may have been started from. */
 function instanceEnvironment(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
 	const kept = Object.entries(env).filter(([name]) => !/^COPPICE_(URI$|JOB_|TASK_)/.test(name));
-	return Object.fromEntries(kept);
+	return {...Object.fromEntries(kept), ...PROGRAM_ENVIRONMENT};
 }

@@ -20,7 +20,7 @@ import {
 	type BrokerMessage,
 	type ShellMessage,
 } from '../shell-protocol.ts';
-import {installedFile, programCommand} from '../../ports/real/installation.ts';
+import {installedFile, PROGRAM_ENVIRONMENT, programCommand} from '../../ports/real/installation.ts';
 import {ShellWatch} from './shell-watch.ts';
 
 export interface ShellClientOptions {
@@ -255,5 +255,5 @@ export class ShellClient {
 /** The shell inherits nothing of the broker's environment but where programs are. */
 function cleanEnv(): NodeJS.ProcessEnv {
 	const {PATH = '/usr/local/bin:/usr/bin:/bin', HOME = '/', TMPDIR} = process.env;
-	return {PATH, HOME, LC_ALL: 'C', ...(TMPDIR === undefined ? {} : {TMPDIR})};
+	return {PATH, HOME, LC_ALL: 'C', ...PROGRAM_ENVIRONMENT, ...(TMPDIR === undefined ? {} : {TMPDIR})};
 }
