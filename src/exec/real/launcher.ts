@@ -15,6 +15,8 @@ export interface LauncherOptions {
 	/** The directory of the rank's parts. */
 	readonly dir: string;
 	readonly eventsPath: string;
+	/** The cgroup below which the parts have theirs; '': none. */
+	readonly cgroup: string;
 	/** The launcher has opened the event fifo. */
 	readonly onReady: () => void;
 	/** It has ended, for a reason that a person can read. */
@@ -30,7 +32,7 @@ export class Launcher {
 	/** Starts the launcher; it inherits stderr. */
 	constructor(options: LauncherOptions) {
 		this.#options = options;
-		this.#child = spawn('perl', [LAUNCHER_PATH, options.dir, options.eventsPath], {
+		this.#child = spawn('perl', [LAUNCHER_PATH, options.dir, options.eventsPath, options.cgroup], {
 			stdio: ['pipe', 'pipe', 'inherit'],
 			detached: true,
 			env: {PATH: process.env.PATH ?? '/usr/bin:/bin', LC_ALL: 'C'},

@@ -7,7 +7,16 @@ import {asSystemError, SystemError} from '../../formats/errno.ts';
 import type {Clock, Timer} from '../../ports/clock.ts';
 import {partName, type LaunchSpec, type PartKey, type PartReport} from '../../ports/process-host.ts';
 import {faultOf, type StoredSpec} from '../launch-record.ts';
-import {eventsPath, partCgroup, partDir, pmiPath, rankDir, socketPath, type RankSite} from '../part-paths.ts';
+import {
+	eventsPath,
+	partCgroup,
+	partDir,
+	pmiPath,
+	rankCgroup,
+	rankDir,
+	socketPath,
+	type RankSite,
+} from '../part-paths.ts';
 import {Lease} from '../lease.ts';
 import {SHELL_PROTOCOL_EXCHANGE, type BrokerMessage} from '../shell-protocol.ts';
 import type {ShimEvent} from '../task-record.ts';
@@ -351,6 +360,7 @@ export class JobShell {
 		const launcher = new Launcher({
 			dir: rankDir(site),
 			eventsPath: eventsPath(site),
+			cgroup: rankCgroup(site),
 			onReady: () => this.#openEvents(),
 			onExit: reason => {
 				if (this.#launcher !== launcher) return;
