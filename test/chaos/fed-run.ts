@@ -74,9 +74,11 @@ export class FedRun {
 	async #feed(pieces: readonly Buffer[], pauseMs: number): Promise<void> {
 		const stdin = this.#command.child.stdin!;
 		stdin.on('error', () => undefined); // The command has ended: what it said is judged.
+		let hasEnded = false;
+		const ended = this.#command.finished.catch(() => undefined).then(() => (hasEnded = true));
 		for (const piece of pieces) {
-			if (!stdin.write(piece))
-				await Promise.race([once(stdin, 'drain'), this.#command.finished]).catch(() => undefined);
+			if (hasEnded) return;
+			if (!stdin.write(piece)) await Promise.race([once(stdin, 'drain'), ended]).catch(() => undefined);
 			await pause(pauseMs);
 		}
 		stdin.end();
