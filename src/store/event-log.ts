@@ -85,7 +85,8 @@ export class EventLog {
 	#relaxedTimer: Timer | null = null;
 	#fatal: SystemError | null = null;
 	#closing: Promise<void> | null = null;
-	#pruning: Promise<void> = Promise.resolve();
+	/** The last truncation under way. */
+	#truncation: Promise<void> = Promise.resolve();
 
 	/**
 	 * Opens the log of `dir`, or makes one where there never was one. Damage does not reject: it leads to safe mode.
@@ -126,7 +127,7 @@ export class EventLog {
 		this.#open = new OpenBatch(proof.end.seq + 1, proof.durableSeq);
 		this.#gate = new CommitGate(proof.end.seq);
 		this.#headWriter = dir && new HeadWriter(dir, headFile, error => this.#die(error, 'writing HEAD'));
-		if (this.mode === 'normal' && this.#base > 0) this.#prune(this.#base);
+		if (this.mode === 'normal' && this.#base > 0) this.#truncation = this.#prune(this.#base);
 	}
 
 	/** The end of what the store has. */
@@ -273,14 +274,19 @@ export class EventLog {
 		const seq = this.#open.addCheckpoint({logId: this.logId, state});
 		this.#appended(seq, true);
 		await this.flush(CLOSE_TIMEOUT_MS);
-		const base = await newestCheckpointAt(this.#store!, {base: this.#base, keepFromSeq});
-		if (base > this.#base && this.#fatal === null) {
-			await this.#write([metaOp(META_BASE, {seq: base, hash: this.#written.hash})], true);
-			this.#base = base;
-			this.#prune(base);
-		}
-		await this.#pruning;
+		// In turn: the base must never go back to what another truncation has deleted.
+		const truncated = this.#truncation.then(() => this.#truncate(keepFromSeq));
+		this.#truncation = truncated.catch(() => undefined); // It is told to who asked for it; the next one tries again.
+		await truncated;
 		return seq;
+	}
+
+	async #truncate(keepFromSeq: number): Promise<void> {
+		const base = await newestCheckpointAt(this.#store!, {base: this.#base, keepFromSeq});
+		if (base <= this.#base || this.#fatal !== null) return;
+		if (!(await this.#write([metaOp(META_BASE, {seq: base, hash: this.#written.hash})], true))) return;
+		this.#base = base;
+		await this.#prune(base);
 	}
 
 	/** Ends use: everything is durable and the log is marked as closed, unless it is dead. Idempotent. */
@@ -388,10 +394,8 @@ export class EventLog {
 		this.#snapshotSeqs = [...others, seq].slice(-SNAPSHOTS_KEPT_MAX);
 	}
 
-	#prune(base: number): void {
-		this.#pruning = pruneBelow(this.#store!, base).catch((error: unknown) =>
-			this.#die(error, 'truncating the log'),
-		);
+	#prune(base: number): Promise<void> {
+		return pruneBelow(this.#store!, base).catch((error: unknown) => this.#die(error, 'truncating the log'));
 	}
 
 	#die(error: unknown, what: string): void {
@@ -422,7 +426,7 @@ export class EventLog {
 
 	async #closeCleanly(): Promise<void> {
 		await this.flush(CLOSE_TIMEOUT_MS);
-		await this.#pruning;
+		await this.#truncation;
 		await this.#write([metaOp(META_CLEAN, this.#written)], true);
 	}
 }

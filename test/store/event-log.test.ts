@@ -380,6 +380,28 @@ test('a checkpoint becomes the base: replay begins there, with every snapshot de
 	t.deepEqual(await again.verify(), []);
 });
 
+for (const keep of [
+	[22, 15],
+	[15, 22],
+]) {
+	test(`two checkpoints at a time leave the later base, keeping from ${keep.join(' and ')}`, async t => {
+		const disk = new SimDisk();
+		const log = await openLog(disk.dir());
+		for (const from of [1, 12]) {
+			log.append(numbered(from, from + 9), {durable: true});
+			await log.checkpoint(Buffer.from(`state ${from + 9}`), {keepFromSeq: 5});
+		}
+		await Promise.all(keep.map(keepFromSeq => log.checkpoint(Buffer.from('state 22'), {keepFromSeq})));
+		t.is(log.base, 22);
+		t.deepEqual(await log.verify(), []);
+		await log.flush(TIMEOUT_MS);
+		disk.crash();
+		const again = await openLog(disk.dir());
+		t.deepEqual([again.mode, again.base], ['normal', 22]);
+		t.deepEqual(await again.verify(), []);
+	});
+}
+
 test('the mark in HEAD is that of the last synced commit', async t => {
 	const disk = new SimDisk();
 	const log = await openLog(disk.dir());
