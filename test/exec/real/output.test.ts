@@ -4,7 +4,6 @@
  * Method: real tasks; shims are killed in the middle of a line, and beyond the limit.
  */
 
-import {execFileSync} from 'node:child_process';
 import {
 	existsSync,
 	mkdirSync,
@@ -64,20 +63,19 @@ test('half a line survives its shim, and so does the label before it', async t =
 	const site = createRealSite(t);
 	const life = await live(site);
 	const path = `${site.dir}/out`;
-	const spec = specOf(1n, 'printf half; touch $D/half; read x < $D/gate; echo " line"; echo next', {
+	const spec = specOf(1n, `printf half; touch $D/half; ${untilSign('go')}; echo " line"; echo next`, {
 		tasks: [0, 1],
 		env: {...ENV, D: site.dir},
 		stdout: path,
 		files: {stdout: 'labels'},
 	});
-	execFileSync('mkfifo', [`${site.dir}/gate`]);
 	life.host.launch(spec);
 	await untilStarted(site, life, spec);
 	const held = (task: number) => statSync(`${site.dirOf(spec)}/held.stdout.${task}`, {throwIfNoEntry: false});
 	await site.until('both halves are there', () => held(0)?.size === 4 && held(1)?.size === 4);
 	await site.loseShim(spec, 0);
 	await untilRescued(site, spec);
-	writeFileSync(`${site.dir}/gate`, '\n\n');
+	giveSign(site, 'go');
 	await untilExited(site, life, spec);
 	t.deepEqual(readFileSync(path, 'utf8').trimEnd().split('\n').sort(), [
 		'0: half line',
@@ -151,17 +149,17 @@ test('output beyond the limit is dropped with a notice, and the task is not held
 test('what was dropped is counted on when the shim is killed, and is said once', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
-	const pause = 'read x < $D/gate';
-	const spec = await startDropping(site, life, `${pause}; seq -w 100; ${pause}; exec >&- 2>&-; ${pause}`);
+	const then = `${untilSign('more')}; seq -w 100; ${untilSign('close')}; exec >&- 2>&-; ${untilSign('end')}`;
+	const spec = await startDropping(site, life, then);
 	await site.loseShim(spec, 0);
 	await untilRescued(site, spec);
-	writeFileSync(`${site.dir}/gate`, '\n');
+	giveSign(site, 'more');
 	await site.until('a rescuer drops the second half', () => droppedOf(site, spec) === '792');
-	writeFileSync(`${site.dir}/gate`, '\n');
+	giveSign(site, 'close');
 	await site.until('it has ended with the output', () => site.pids(spec, 'shim').length === 0);
 	// Another one comes every two seconds.
 	await site.pass(2500);
-	writeFileSync(`${site.dir}/gate`, '\n');
+	giveSign(site, 'end');
 	await untilExited(site, life, spec);
 	t.is(await textOf(life.host, spec), `${NOTICE}coppice: 792 bytes of stdout were dropped\n`);
 });
@@ -170,10 +168,10 @@ for (const tracking of TRACKINGS) {
 	test(`${tracking}: what was dropped is said where shim and task have ended before a rescuer came`, async t => {
 		const site = createRealSite(t, {tracking});
 		const life = await live(site);
-		const spec = await startDropping(site, life, 'read x < $D/gate');
+		const spec = await startDropping(site, life, untilSign('end'));
 		process.kill(life.host.attributes().launcherPid!, 'SIGSTOP');
 		await site.loseShim(spec, 0);
-		writeFileSync(`${site.dir}/gate`, '\n');
+		giveSign(site, 'end');
 		await untilExited(site, life, spec);
 		t.is(await textOf(life.host, spec), `${NOTICE}coppice: 392 bytes of stdout were dropped\n`);
 	});
@@ -183,12 +181,20 @@ const NOTICE = '001\n002\n\ncoppice: output limit of 8 bytes reached: what follo
 
 /** Starts a task that writes 400 bytes, of which 392 are dropped before this returns, and goes on with `then`. */
 async function startDropping(site: RealSite, life: Life, then: string): Promise<LaunchSpec> {
-	execFileSync('mkfifo', [`${site.dir}/gate`]);
 	const spec = specOf(1n, `seq -w 100; ${then}; exit 0`, {env: {...ENV, D: site.dir}, outputBytesMax: 8});
 	life.host.launch(spec);
 	await untilStarted(site, life, spec);
 	await site.until('the first half is dropped', () => droppedOf(site, spec) === '392');
 	return spec;
+}
+
+/** What a task waits with. No fifo: one writer may still have it open when the next reader comes, and is its end at once. */
+function untilSign(name: string): string {
+	return `until [ -e $D/sign.${name} ]; do sleep 0.02; done`;
+}
+
+function giveSign(site: RealSite, name: string): void {
+	writeFileSync(`${site.dir}/sign.${name}`, '');
 }
 
 function droppedOf(site: RealSite, spec: LaunchSpec): string {
