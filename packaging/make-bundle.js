@@ -4,11 +4,12 @@
  * without a bundle, or with one that is older than the compiled files, bin/coppice runs these.
  *
  * `NAME.cjs` is a small loader; the program is `NAME.code.js`, with its source map. The cache is accepted by the very V8 that
- * made it only; another one compiles as it always does.
+ * made it only, with the same flags; another one compiles as it always does.
  */
 import {spawnSync} from 'node:child_process';
 import {existsSync, mkdirSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
+import {V8_FLAGS} from '../dist/src/ports/real/installation.js';
 
 const ROOT = join(import.meta.dirname, '..');
 const OUT = join(ROOT, 'dist/bundle');
@@ -37,6 +38,7 @@ try {
 } catch {}
 const source = '(function (exports, require, module, __filename, __dirname) {' + readFileSync(path, 'latin1') + '\\n})';
 const script = new Script(source, {filename: path, cachedData});
+if (process.argv[2] === '--check-cache') process.exit(script.cachedDataRejected === false ? 0 : 1);
 const makesCache = process.argv[2] === '--make-cache';
 const writeCache = () => writeFileSync(__dirname + '/${name}.cache', script.createCachedData());
 if (makesCache && process.argv.splice(2, 1) && process.argv.length > 2) process.once('exit', writeCache);
@@ -95,9 +97,12 @@ if (esbuild === null) {
 			banner: {js: "const __url = require('node:url').pathToFileURL(__filename).href;"},
 		});
 		writeFileSync(join(OUT, `${name}.cjs`), loader(name));
-		const args = [join(OUT, `${name}.cjs`), '--make-cache', ...(SAMPLES[name] ?? [])];
-		spawnSync(process.execPath, args, {timeout: 30_000});
+		// V8 takes a cache only with the flags that it was made with: those by which programCommand starts it.
+		const args = [...(name === 'coppice' ? [] : V8_FLAGS), join(OUT, `${name}.cjs`)];
+		spawnSync(process.execPath, [...args, '--make-cache', ...(SAMPLES[name] ?? [])], {timeout: 30_000});
 		if (!existsSync(join(OUT, `${name}.cache`))) throw new Error(`no cache was made: node ${args.join(' ')}`);
+		const {status} = spawnSync(process.execPath, [...args, '--check-cache'], {timeout: 30_000});
+		if (status !== 0) throw new Error(`its cache is refused: node ${args.join(' ')}`);
 	}
 	writeFileSync(join(OUT, 'stamp'), '');
 }

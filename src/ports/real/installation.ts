@@ -25,7 +25,7 @@ const MAIN_FILES: Readonly<Record<ProgramName, string>> = {
  * Our processes live for months and keep little: on a machine with much memory V8 would let garbage pile up for as long as there is
  * room (measured: `npm run bench -- memory`). Smaller spaces cost no time, for they fit the processor's caches.
  */
-const V8_FLAGS = ['--max-semi-space-size=2', '--initial-old-space-size=16'];
+export const V8_FLAGS: readonly string[] = ['--max-semi-space-size=2', '--initial-old-space-size=16'];
 
 /**
  * For the environment of these processes: glibc's malloc keeps a heap for each thread, and takes ever larger blocks from them, which
