@@ -40,7 +40,10 @@ export class PartTimers {
 			this.#warning ??= this.#fromStart(ledger, durationMs - warning.beforeMs, onWarning);
 		// From when this shell noticed it: a stepped clock must end nothing.
 		if (exitTimeoutMs !== undefined && this.#exitTimeout === null && claims.hasStragglers)
-			this.#exitTimeout = clock.setTimer(exitTimeoutMs, onExitTimeout);
+			this.#exitTimeout = clock.setTimer(exitTimeoutMs, () => {
+				this.#exitTimeout = null;
+				onExitTimeout();
+			});
 	}
 
 	cancel(): void {

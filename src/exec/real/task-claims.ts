@@ -82,10 +82,14 @@ export class TaskClaims {
 		return this.#options.ledger.tasks.every(entry => this.#isOver(entry));
 	}
 
-	/** Whether a task has ended, with a status or without, and another one goes on. */
+	/**
+	 * Whether a task has ended, with a status or without, and another one goes on. One that has lost its shim before it could say
+	 * who it is has ended, too: a fork that lives says so itself, at once.
+	 */
 	get hasStragglers(): boolean {
 		const {tasks} = this.#options.ledger;
-		return tasks.some(entry => entry.phase !== 'void' && this.#isOver(entry)) && !this.areTasksOver;
+		const hasEnded = (entry: TaskEntry) => this.#isOver(entry) || (entry.lost && entry.process === null);
+		return tasks.some(entry => entry.phase !== 'void' && hasEnded(entry)) && !this.areTasksOver;
 	}
 
 	#isOver({phase, lost, process}: TaskEntry): boolean {
