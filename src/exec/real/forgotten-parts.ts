@@ -12,18 +12,22 @@ import {readIfThere} from './part-dir.ts';
 /** Many times what happens from one snapshot of the log to the next: what a salvage gives up lies between two of them. */
 export const FORGOTTEN_MIN = 16_384;
 
+const JOB_ID_MAX = 2n ** 64n - 1n;
+
 export class ForgottenParts {
 	readonly #path: string;
 	/** The names of the newer file, and of the older one. */
 	#newer = new Set<string>();
 	#older = new Set<string>();
 	#highest: PartKey = {id: 0n, attempt: 1};
+	/** The newer file ends within a name: a full disk or a power failure cut it off. */
+	#isTorn = false;
 
 	/** @throws {SystemError} with the errno of the file system. */
 	constructor(site: RankSite) {
 		this.#path = `${rankDir(site)}/forgotten`;
 		this.#older = this.#read(`${this.#path}.1`);
-		this.#newer = this.#read(this.#path);
+		this.#newer = this.#read(this.#path); // Last: it is the end of this one that counts for the next name.
 	}
 
 	/** The highest id of any part that was ever deleted, or 0n. */
@@ -44,8 +48,9 @@ export class ForgottenParts {
 		if (this.has(key)) return;
 		try {
 			if (this.#newer.size >= FORGOTTEN_MIN) this.#turn();
-			appendFileSync(this.#path, `${partName(key)}\n`, {mode: 0o600});
+			this.#append(key);
 		} catch (error) {
+			this.#isTorn = true; // Some of it may have been written.
 			throw asSystemError(error, 'EIO', `write ${this.#path}`);
 		}
 		this.#take(key, this.#newer);
@@ -56,17 +61,23 @@ export class ForgottenParts {
 		renameSync(this.#path, `${this.#path}.1`);
 		this.#older = this.#newer;
 		this.#newer = new Set();
-		appendFileSync(this.#path, `${partName(this.#highest)}\n`, {mode: 0o600});
+		this.#isTorn = false;
+		this.#append(this.#highest);
+	}
+
+	/** On a line of its own, whatever was cut off before it. */
+	#append(key: PartKey): void {
+		appendFileSync(this.#path, `${this.#isTorn ? '\n' : ''}${partName(key)}\n`, {mode: 0o600});
+		this.#isTorn = false;
 	}
 
 	#read(path: string): Set<string> {
 		const names = new Set<string>();
 		const text = readIfThere(path) ?? '';
-		// What a full disk or a power failure cut off is no name, and must not become one with the next.
-		if (text !== '' && !text.endsWith('\n')) appendFileSync(path, '\n');
+		this.#isTorn = text !== '' && !text.endsWith('\n');
 		for (const line of text.split('\n').slice(0, -1)) {
 			const key = parsePartName(line);
-			if (key !== undefined) this.#take(key, names);
+			if (key !== undefined && key.id <= JOB_ID_MAX) this.#take(key, names);
 		}
 		return names;
 	}

@@ -94,6 +94,9 @@ export class JobShell {
 	readonly #forgotten: ForgottenParts;
 	/** Forgotten parts whose directories are still to be deleted, by name. */
 	readonly #removing = new Map<string, PartSupervisor>();
+	/** Those of which a file could not be deleted or written; they are tried again. */
+	readonly #stuck = new Map<string, PartSupervisor>();
+	#retryTimer: Timer | null = null;
 	#isRemoving = false;
 	#isStopping = false;
 	#idleSinceMs: number | null = null;
@@ -249,7 +252,11 @@ export class JobShell {
 		const stored: StoredSpec = {...spec, env, bootId: clock.bootId, cgroup};
 		const processes = this.#processesOf(stored);
 		const part = this.#supervise(stored, {dir, processes, events: [], isTorn: false});
-		if (this.#forgotten.has(spec) || this.#removing.has(partName(spec))) return part.disown();
+		const isLeaving = this.#removing.has(partName(spec)) || this.#stuck.has(partName(spec));
+		if (isLeaving || this.#forgotten.has(spec)) {
+			if (!isLeaving) processes.close();
+			return part.disown();
+		}
 		try {
 			const fault = faultOf(spec);
 			if (fault !== undefined) throw new SystemError('EINVAL', fault);
@@ -299,30 +306,39 @@ export class JobShell {
 		part.close();
 		this.#pmi.remove(key);
 		this.#parts.delete(partName(key));
+		if (part.isRefused) return; // Nothing of it is on disk.
 		this.#removing.set(partName(key), part);
-		if (!this.#isRemoving) this.#removeSoon();
+		this.#removeSoon();
 	}
 
 	/** Deletes forgotten directories a few at a time, after their names were written down. */
 	#removeSoon(): void {
+		if (this.#isRemoving) return;
 		this.#isRemoving = true;
 		setImmediate(() => {
 			const batch: PartSupervisor[] = [];
 			for (const part of this.#removing.values()) if (batch.push(part) === REMOVALS_PER_TURN) break;
-			const failed = batch.filter(part => !this.#guard(part.spec, () => this.#remove(part)));
-			for (const {spec} of batch) this.#removing.delete(partName(spec));
-			for (const part of failed) this.#removing.set(partName(part.spec), part);
+			for (const part of batch) {
+				this.#removing.delete(partName(part.spec));
+				if (!this.#guard(part.spec, () => this.#remove(part))) this.#stuck.set(partName(part.spec), part);
+			}
 			this.#isRemoving = false;
-			if (this.#removing.size > failed.length) return this.#removeSoon();
-			if (failed.length === 0) return;
-			this.#options.clock.setTimer(REMOVAL_RETRY_MS, () => {
-				if (!this.#isRemoving) this.#removeSoon();
-			});
+			if (this.#removing.size > 0) this.#removeSoon();
+			if (this.#stuck.size > 0) this.#retryLater();
+		});
+	}
+
+	#retryLater(): void {
+		if (this.#retryTimer !== null) return;
+		this.#retryTimer = this.#options.clock.setTimer(REMOVAL_RETRY_MS, () => {
+			this.#retryTimer = null;
+			for (const [name, part] of this.#stuck) this.#removing.set(name, part);
+			this.#stuck.clear();
+			this.#removeSoon();
 		});
 	}
 
 	#remove(part: PartSupervisor): void {
-		if (part.isRefused) return;
 		// Without a cgroup there is nothing to remove: it was empty, and every claim taken, when it exited.
 		if (part.spec.cgroup !== '' && !part.processes.remove())
 			throw new SystemError('EBUSY', `${part.spec.cgroup} is not empty, so its directory stays`);

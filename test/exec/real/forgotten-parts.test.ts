@@ -54,6 +54,9 @@ test('a name that was cut off counts for nothing, and the next one is whole', t 
 	const site = siteOf(t);
 	new ForgottenParts(site).add(key(12));
 	appendFileSync(`${rankDir(site)}/forgotten`, '13');
+	const text = `${rankDir(site)}/forgotten`;
+	t.is(new ForgottenParts(site).highestJobId, 12n);
+	t.is(readFileSync(text, 'utf8'), '12.1\n13', 'who reads does not write: the disk may be full');
 	new ForgottenParts(site).add(key(14));
 	const next = new ForgottenParts(site);
 	t.deepEqual(
