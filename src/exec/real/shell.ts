@@ -21,7 +21,6 @@ import {Lease} from '../lease.ts';
 import {SHELL_PROTOCOL_EXCHANGE, type BrokerMessage} from '../shell-protocol.ts';
 import type {ShimEvent} from '../task-record.ts';
 import {EventPipe} from './event-pipe.ts';
-import {ForgottenParts} from './forgotten-parts.ts';
 import {Launcher} from './launcher.ts';
 import {
 	carriedDir,
@@ -30,10 +29,10 @@ import {
 	readLease,
 	readPart,
 	removePartDir,
-	removeSpools,
 	writeLease,
 } from './part-dir.ts';
 import type {PartProcesses} from './part-processes.ts';
+import {PartRemovals} from './part-removals.ts';
 import {scriptSpecsOf} from './part-script.ts';
 import {PartSupervisor, type FoundPart} from './part-supervisor.ts';
 import {PmiServer} from './pmi-server.ts';
@@ -64,9 +63,6 @@ const LAUNCHER_RESTART_MS_MAX = 2000;
 const LAUNCHER_STALL_MS_MAX = 10_000;
 /** When nothing has started for so long, whatever was tried, the parts that wait for it fail. */
 const LAUNCH_MS_MAX = 35_000;
-/** Directories deleted in one turn of the event loop. */
-const REMOVALS_PER_TURN = 16;
-const REMOVAL_RETRY_MS = 1000;
 
 export class JobShell {
 	readonly #options: JobShellOptions;
@@ -91,13 +87,7 @@ export class JobShell {
 	readonly #spares: SpareDirs;
 	#events: EventPipe | undefined;
 	#highestJobId = 0n;
-	readonly #forgotten: ForgottenParts;
-	/** Forgotten parts whose directories are still to be deleted, by name. */
-	readonly #removing = new Map<string, PartSupervisor>();
-	/** Those of which a file could not be deleted or written; they are tried again. */
-	readonly #stuck = new Map<string, PartSupervisor>();
-	#retryTimer: Timer | null = null;
-	#isRemoving = false;
+	readonly #removals: PartRemovals;
 	#isStopping = false;
 	#idleSinceMs: number | null = null;
 	#round = 0;
@@ -107,7 +97,6 @@ export class JobShell {
 		const {site, log} = options;
 		this.#tracking = new Tracking(options);
 		this.#spares = new SpareDirs(rankDir(site));
-		this.#forgotten = new ForgottenParts(site);
 		this.#server = new ShellServer({
 			path: socketPath(site),
 			instance: site.instance,
@@ -134,12 +123,14 @@ export class JobShell {
 			onAbort: (key, reason) => void this.#guard(key, () => this.#parts.get(partName(key))?.abort(reason)),
 		});
 		const {clock} = options;
+		const guard = (key: PartKey, action: () => void) => this.#guard(key, action);
+		this.#removals = new PartRemovals({site, clock, spares: this.#spares, guard});
 		this.#lease = new Lease(readLease(site), {bootId: clock.bootId, nowMs: clock.monotonicMs()});
 	}
 
 	/** Adopts what is there, then listens. */
 	async start(): Promise<void> {
-		this.#highestJobId = this.#forgotten.highestJobId;
+		this.#highestJobId = this.#removals.highestJobId;
 		this.#spares.clear();
 		this.#openEvents();
 		for (const key of listParts(this.#options.site)) this.#guard(key, () => this.#adopt(key));
@@ -252,9 +243,8 @@ export class JobShell {
 		const stored: StoredSpec = {...spec, env, bootId: clock.bootId, cgroup};
 		const processes = this.#processesOf(stored);
 		const part = this.#supervise(stored, {dir, processes, events: [], isTorn: false});
-		const isLeaving = this.#removing.has(partName(spec)) || this.#stuck.has(partName(spec));
-		if (isLeaving || this.#forgotten.has(spec)) {
-			if (!isLeaving) processes.close();
+		if (this.#removals.has(spec)) {
+			if (!this.#removals.isLeaving(spec)) processes.close();
 			return part.disown();
 		}
 		try {
@@ -306,51 +296,7 @@ export class JobShell {
 		part.close();
 		this.#pmi.remove(key);
 		this.#parts.delete(partName(key));
-		if (part.isRefused) return; // Nothing of it is on disk.
-		this.#removing.set(partName(key), part);
-		this.#removeSoon();
-	}
-
-	/** Deletes forgotten directories a few at a time, after their names were written down. */
-	#removeSoon(): void {
-		if (this.#isRemoving) return;
-		this.#isRemoving = true;
-		setImmediate(() => {
-			const batch: PartSupervisor[] = [];
-			for (const part of this.#removing.values()) if (batch.push(part) === REMOVALS_PER_TURN) break;
-			for (const part of batch) {
-				this.#removing.delete(partName(part.spec));
-				if (!this.#guard(part.spec, () => this.#remove(part))) this.#stuck.set(partName(part.spec), part);
-			}
-			this.#isRemoving = false;
-			if (this.#removing.size > 0) this.#removeSoon();
-			if (this.#stuck.size > 0) this.#retryLater();
-		});
-	}
-
-	#retryLater(): void {
-		if (this.#retryTimer !== null) return;
-		this.#retryTimer = this.#options.clock.setTimer(REMOVAL_RETRY_MS, () => {
-			this.#retryTimer = null;
-			for (const [name, part] of this.#stuck) this.#removing.set(name, part);
-			this.#stuck.clear();
-			this.#removeSoon();
-		});
-	}
-
-	#remove(part: PartSupervisor): void {
-		// Without a cgroup there is nothing to remove: it was empty, and every claim taken, when it exited.
-		if (part.spec.cgroup !== '' && !part.processes.remove())
-			throw new SystemError('EBUSY', `${part.spec.cgroup} is not empty, so its directory stays`);
-		part.processes.close();
-		try {
-			this.#forgotten.add(part.spec);
-		} catch {
-			removeSpools(part.dir); // On a full disk their room is needed for it.
-			this.#forgotten.add(part.spec);
-		}
-		const isReusable = part.spec.cgroup !== '' && scriptSpecsOf(part.spec).length === 0;
-		if (!isReusable || !this.#spares.give(part.dir)) removePartDir(part.dir);
+		if (!part.isRefused) this.#removals.add(part); // Else nothing of it is on disk.
 	}
 
 	#feed(part: PartSupervisor): void {
@@ -469,7 +415,7 @@ export class JobShell {
 	/** Exited parts are on disk and can wait for the next shell. */
 	#isDone(): boolean {
 		const isBusy = [...this.#parts.values()].some(part => !part.isExited && !part.isOfEarlierBoot);
-		if (isBusy || this.#removing.size > 0) {
+		if (isBusy || this.#removals.isBusy) {
 			this.#idleSinceMs = null;
 			return false;
 		}
