@@ -1,9 +1,10 @@
 /** Goal: a full disk below the job directory loses no job and no byte without a word. Method: a small tmpfs there, filled and emptied. */
 import {execFileSync} from 'node:child_process';
-import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
+import {mkdirSync, readdirSync, rmSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
 import {Instance, isInactive} from '../chaos/instance.ts';
+import {until} from '../chaos/until.ts';
 
 test.serial('a node whose job directory is full is drained, and its job waits', async t => {
 	t.timeout(180_000);
@@ -17,6 +18,10 @@ test.serial('a node whose job directory is full is drained, and its job waits', 
 	});
 	await instance.start();
 	await instance.ok('run', 'true');
+	// The directory of that one, emptied: until then its deletion would make room again.
+	await until('its directory is a spare', () =>
+		readdirSync(instance.jobdir, {recursive: true}).some(name => /\/spare-\d+$/.test(String(name))),
+	);
 	const ballast = join(instance.jobdir, 'ballast');
 	t.throws(() => writeFileSync(ballast, Buffer.alloc(3 * 1024 * 1024)), {code: 'ENOSPC'});
 
