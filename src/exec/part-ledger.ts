@@ -33,6 +33,8 @@ export interface TaskEntry {
 	end: TaskEnd | null;
 	/** Its shim is known to be dead without having recorded an end. */
 	lost: boolean;
+	/** Its shim died before it could name the task, so long ago that the task would have done so itself. */
+	isNameless: boolean;
 }
 
 /** What was learned since the last time: to be written, then sent. */
@@ -60,7 +62,14 @@ export class PartLedger {
 	/** @param events the part's journal so far; empty for a new part. */
 	constructor(spec: LaunchSpec, events: readonly JournalEvent[], nowMs: number) {
 		this.#spec = spec;
-		this.tasks = spec.tasks.map(task => ({task, phase: 'new', process: null, end: null, lost: false}));
+		this.tasks = spec.tasks.map(task => ({
+			task,
+			phase: 'new',
+			process: null,
+			end: null,
+			lost: false,
+			isNameless: false,
+		}));
 		this.#reports = reportsOf(spec, events);
 		this.#takenReports = this.#reports.length;
 		this.#order = ordersOf(events).at(-1) ?? null;
@@ -184,6 +193,13 @@ export class PartLedger {
 		);
 	}
 
+	/** A task without a shim has had time to say who it is, and has not. */
+	noteNameless(entry: TaskEntry): void {
+		if (entry.phase !== 'claimed' || entry.isNameless) return;
+		entry.isNameless = true;
+		this.#reportStarted();
+	}
+
 	/** The part ran here before, was over and was deleted: nobody knows any more how its tasks ended. */
 	noteForgotten(nowMs: number): void {
 		const note = 'it ran on this node before, and how it ended was lost with its log';
@@ -256,6 +272,24 @@ export class PartLedger {
 		this.#report({kind: 'exited', tasks, atMs: nowMs, ...(epilog == null ? {} : {epilog})});
 	}
 
+	/**
+	 * After a reboot, exit records that have a status count. Where one is missing nobody will ever know, and the
+	 * broker judges; only when it orders the end (`force`) the rest becomes unknown.
+	 */
+	concludeEarlierBoot(
+		nowMs: number,
+		{force, epilog}: {readonly force: boolean; readonly epilog: ScriptEnd | null | undefined},
+	): void {
+		const isKnown = this.tasks.every(({phase}) => phase === 'ended' || phase === 'void');
+		const isUntouched = this.tasks.every(({phase}) => phase === 'new' || phase === 'void');
+		if (!force && (!isKnown || isUntouched)) return;
+		for (const entry of this.tasks) {
+			if (entry.phase === 'new') this.noteVoid(entry);
+			else this.noteEnd(entry, {task: entry.task, waitStatus: null, endMs: nowMs});
+		}
+		this.conclude(nowMs, epilog);
+	}
+
 	/** The journal lines and reports that were not taken before. */
 	takeNews(): LedgerNews {
 		const news = {lines: this.#lines, reports: this.#reports.slice(this.#takenReports)};
@@ -271,7 +305,8 @@ export class PartLedger {
 	/** Once no task can start any more that has not: at the last of the starts. */
 	#reportStarted(): void {
 		if (this.#reports.some(({kind}) => kind === 'started' || kind === 'exited')) return;
-		if (this.tasks.some(({phase}) => phase === 'new' || phase === 'claimed')) return;
+		if (this.tasks.some(({phase, isNameless}) => phase === 'new' || (phase === 'claimed' && !isNameless)))
+			return;
 		const tasks: TaskStart[] = [];
 		let atMs = 0;
 		for (const {task, process} of this.tasks) {

@@ -1,22 +1,23 @@
 /**
- * The directory of a part on disk. Invariant: `part` exists with a whole spec or not at all; claims are created (or renamed) exclusively and never deleted before the part's cgroup is gone.
+ * The directory of a part on disk. Invariant: `part` exists with a whole spec or not at all; claims are linked exclusively, say whose
+ * they are from the beginning, and are never deleted before the part's cgroup is gone.
  */
 
 import {
 	chmodSync,
 	closeSync,
 	constants,
+	linkSync,
 	lstatSync,
 	mkdirSync,
 	openSync,
-	readdirSync,
 	readFileSync,
+	readdirSync,
 	renameSync,
-	rmdirSync,
 	rmSync,
+	rmdirSync,
 	unlinkSync,
 	writeFileSync,
-	writeSync,
 } from 'node:fs';
 import {asSystemError} from '../../formats/errno.ts';
 import type {CarriedFile, PartKey} from '../../ports/process-host.ts';
@@ -110,28 +111,16 @@ export function readClaimAndExit(
  */
 export function takeClaim(dir: string, task: number): boolean {
 	const path = claimPath(dir, task);
+	const draft = `${dir}/void.${task}`;
 	try {
-		const fd = renamed(`${dir}/unclaimed.${task}`, path) ? openSync(path, 'r+') : openSync(path, 'wx', 0o600);
-		try {
-			writeSync(fd, voidClaim(process.pid));
-		} finally {
-			closeSync(fd);
-		}
+		writeFileSync(draft, voidClaim(process.pid), {mode: 0o600});
+		linkSync(draft, path);
 		return true;
 	} catch (error) {
 		if ((error as NodeJS.ErrnoException).code === 'EEXIST') return false;
 		throw asSystemError(error, 'EIO', `take ${path}`);
-	}
-}
-
-/** A directory that was used before has a file for the claim: to rename it is as exclusive as to create one. */
-function renamed(from: string, to: string): boolean {
-	try {
-		renameSync(from, to);
-		return true;
-	} catch (error) {
-		if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false;
-		throw error;
+	} finally {
+		rmSync(draft, {force: true});
 	}
 }
 

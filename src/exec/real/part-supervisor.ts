@@ -51,6 +51,8 @@ const SIGKILL = 9;
 const SIGALRM = 14;
 const SIGTERM = 15;
 /** While something of it is alive: from the first retry to the longest wait between two. */
+/** So many shims of one task may end before they take it. */
+const SHIMS_MAX = 10;
 const SETTLE_RETRY_MS = 1;
 const SETTLE_RETRY_MS_MAX = 250;
 /** A shim that still waits for the end of output when nothing of its tasks is left gets this long. */
@@ -218,7 +220,8 @@ export class PartSupervisor {
 				this.#failTask(entry, event.why);
 				break;
 			case 'gone':
-				return this.check();
+				this.check();
+				return this.#replaceShim(entry);
 			default:
 				event satisfies never;
 		}
@@ -323,6 +326,13 @@ export class PartSupervisor {
 		// It got away from the order by a hair.
 		if (remainingMs(this.#site.clock, order.killAt) === 0) this.processes.kill('payload');
 		else this.#signalTask(entry, order.signum);
+	}
+
+	/** One that was killed before it took its task. */
+	#replaceShim(entry: TaskEntry): void {
+		if (entry.phase !== 'new' || this.startable.length === 0) return;
+		if (this.#claims.countShims(entry) < SHIMS_MAX) return this.#site.feed(this.spec);
+		this.#failTask(entry, `${SHIMS_MAX} shims ended before they began it`);
 	}
 
 	#failTask(entry: TaskEntry, why: string): void {
@@ -458,21 +468,9 @@ export class PartSupervisor {
 		this.#settleRetryMs = Math.min(this.#settleRetryMs * 2, SETTLE_RETRY_MS_MAX);
 	}
 
-	/**
-	 * After a reboot, exit records that have a status count. Where one is missing nobody will ever know, and the
-	 * broker judges; only when it orders the end (`force`) the rest becomes unknown.
-	 */
+	/** What it should have done for the next job was not done as far as is known. */
 	#concludeEarlierBoot({force = false}: {readonly force?: boolean} = {}): void {
-		const isKnown = this.ledger.tasks.every(({phase}) => phase === 'ended' || phase === 'void');
-		const isUntouched = this.ledger.tasks.every(({phase}) => phase === 'new' || phase === 'void');
-		if (!force && (!isKnown || isUntouched)) return;
-		const atMs = nowMs(this.#site.clock);
-		for (const entry of this.ledger.tasks) {
-			if (entry.phase === 'new') this.ledger.noteVoid(entry);
-			else this.ledger.noteEnd(entry, {task: entry.task, waitStatus: null, endMs: atMs});
-		}
-		// What it should have done for the next job was not done as far as is known.
-		this.ledger.conclude(atMs, this.#scripts?.lastEpilogEnd);
+		this.ledger.concludeEarlierBoot(nowMs(this.#site.clock), {force, epilog: this.#scripts?.lastEpilogEnd});
 		this.#flush();
 	}
 

@@ -3,8 +3,9 @@
  * the last seconds (ext4), so that to make and delete three for each part is what a short job would cost most.
  *
  * Invariants: a spare directory has no name of a part; it gets one, by one rename, only with a whole new spec in it. Its claim file
- * then waits as `unclaimed.T`: whoever renames it to `claim.T` has the task, as whoever creates that file has elsewhere. Only for
- * parts with a cgroup: a late shim of the old part that is still in the directory can't join that any more, and so claims nothing.
+ * then waits as `unclaimed.T`, where a shim looks for it (docs/shell-protocol.md, section 2).
+ * Only for parts with a cgroup: a late shim of the old part that is still in the directory can't join that any more, and so claims
+ * nothing.
  */
 
 import {

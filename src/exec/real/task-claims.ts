@@ -39,6 +39,8 @@ export class TaskClaims {
 	readonly #shims = new Map<number, ProcessId>();
 	/** When the next rescue of a lost task is due, by the monotonic clock. */
 	readonly #rescueDueMs = new Map<number, number>();
+	/** How many shims ended before they took a task, by task. */
+	readonly #shimsGone = new Map<number, number>();
 
 	constructor(options: TaskClaimsOptions) {
 		this.#options = options;
@@ -47,7 +49,7 @@ export class TaskClaims {
 	/** Reads claim and exit record of one task. */
 	check(entry: TaskEntry): void {
 		if (entry.phase === 'ended') return;
-		const {site, spec, dir, processes, ledger} = this.#options;
+		const {site, spec, dir, ledger} = this.#options;
 		const {task} = entry;
 		const isOfEarlierBoot = spec.bootId !== site.clock.bootId;
 		const known = this.#shims.get(task);
@@ -67,12 +69,7 @@ export class TaskClaims {
 			if (isNews) this.#options.onStart(entry);
 		}
 		if (this.noteRecordedEnd(entry) || isOfEarlierBoot) return;
-		if (claim.shim === null) {
-			// Cut short, so nothing was started: over as soon as that shim is surely gone.
-			if (!processes.isPopulated('shim')) ledger.noteVoid(entry);
-			return;
-		}
-		if (isAlive(claim.shim)) return;
+		if (claim.shim !== null && isAlive(claim.shim)) return;
 		// It may have recorded the end just before it died.
 		if (!this.noteRecordedEnd(entry)) this.#lose(entry);
 	}
@@ -83,12 +80,12 @@ export class TaskClaims {
 	}
 
 	/**
-	 * Whether a task has ended, with a status or without, and another one goes on. One that has lost its shim before it could say
-	 * who it is has ended, too: a fork that lives says so itself, at once.
+	 * Whether a task has ended, with a status or without, and another one goes on. One that nobody has named has ended, too: a
+	 * fork that lives says so itself, at once.
 	 */
 	get hasStragglers(): boolean {
 		const {tasks} = this.#options.ledger;
-		const hasEnded = (entry: TaskEntry) => this.#isOver(entry) || (entry.lost && entry.process === null);
+		const hasEnded = (entry: TaskEntry) => this.#isOver(entry) || entry.isNameless;
 		return tasks.some(entry => entry.phase !== 'void' && hasEnded(entry)) && !this.areTasksOver;
 	}
 
@@ -96,6 +93,13 @@ export class TaskClaims {
 		if (phase === 'ended' || phase === 'void') return true;
 		if (!lost) return false;
 		return process === null ? !this.#options.processes.isPopulated() : !isAlive(process);
+	}
+
+	/** Counts a shim that ended without the task, and tells how many there were. */
+	countShims({task}: TaskEntry): number {
+		const count = (this.#shimsGone.get(task) ?? 0) + 1;
+		this.#shimsGone.set(task, count);
+		return count;
 	}
 
 	/** With nothing of the tasks and their shims alive: what has no end on record now never will. */
@@ -143,7 +147,9 @@ export class TaskClaims {
 		ledger.noteShimLost(entry, Math.round(site.clock.epochMs()));
 		onShimLost();
 		const monotonicMs = site.clock.monotonicMs();
-		if (monotonicMs < (this.#rescueDueMs.get(entry.task) ?? 0)) return;
+		const dueMs = this.#rescueDueMs.get(entry.task);
+		if (dueMs !== undefined && monotonicMs < dueMs) return;
+		if (dueMs !== undefined && entry.process === null) ledger.noteNameless(entry);
 		this.#rescueDueMs.set(entry.task, monotonicMs + RESCUE_MS);
 		site.rescue(spec, entry.task);
 	}
