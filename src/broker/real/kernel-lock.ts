@@ -35,23 +35,39 @@ export async function takeLock(name: string): Promise<KernelLock | null> {
 	};
 }
 
-/** Who has the lock: null when nobody has, `{pid: null}` when its holder does not say. */
+/**
+ * Who has the lock: null when nobody has, `{pid: null}` when its holder does not say. One that ends in the middle of the question
+ * (its socket closes some time after its main thread has gone) has it no more: it is asked again.
+ */
 export async function lockHolder(name: string): Promise<{readonly pid: number | null} | null> {
+	const endMs = performance.now() + HOLDER_ANSWER_MS;
+	for (;;) {
+		const holder = await ask(name, endMs - performance.now());
+		if (holder !== 'hung up') return holder;
+		if (performance.now() >= endMs) return {pid: null};
+	}
+}
+
+async function ask(
+	name: string,
+	timeoutMs: number,
+): Promise<{readonly pid: number | null} | null | 'hung up'> {
 	return new Promise(resolve => {
 		const socket = connect(`\0${name}`);
 		let text = '';
-		const settle = (holder: {readonly pid: number | null} | null) => {
+		const settle = (holder: {readonly pid: number | null} | null | 'hung up') => {
 			clearTimeout(timer);
 			socket.destroy();
 			resolve(holder);
 		};
-		const timer = setTimeout(() => settle({pid: null}), HOLDER_ANSWER_MS);
+		const timer = setTimeout(() => settle({pid: null}), timeoutMs);
 		socket.setEncoding('latin1');
 		socket.on('data', chunk => (text = `${text}${String(chunk)}`.slice(0, 32)));
-		socket.on('end', () => settle({pid: /^[1-9][0-9]*\n$/.test(text) ? Number(text) : null}));
-		socket.on('error', (error: NodeJS.ErrnoException) =>
+		socket.on('end', () => settle(/^[1-9][0-9]*\n$/.test(text) ? {pid: Number(text)} : 'hung up'));
+		socket.on('error', ({code}: NodeJS.ErrnoException) => {
+			if (code === 'ECONNRESET' || code === 'EPIPE') return settle('hung up');
 			// Nobody listens; anything else (a full backlog) means that somebody does.
-			settle(error.code === 'ECONNREFUSED' || error.code === 'ENOENT' ? null : {pid: null}),
-		);
+			settle(code === 'ECONNREFUSED' || code === 'ENOENT' ? null : {pid: null});
+		});
 	});
 }
