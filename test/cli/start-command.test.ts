@@ -2,7 +2,8 @@
  * Goal: `coppice start -- CMD` is as good as CMD itself to whoever runs it, and leaves nothing behind.
  * Method: the real program with the real broker, on temporary directories.
  */
-import {spawn, type ChildProcess} from 'node:child_process';
+import {execFileSync, spawn, type ChildProcess} from 'node:child_process';
+import {readFileSync} from 'node:fs';
 import {lstat, mkdir, mkdtemp, readdir, readlink, rm, stat, writeFile} from 'node:fs/promises';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
@@ -14,6 +15,7 @@ import {rankCgroup} from '../../src/exec/part-paths.ts';
 import {isPopulated, killCgroup, removeCgroup} from '../../src/exec/real/cgroup.ts';
 import {readInstance} from '../../src/broker/real/instance-dirs.ts';
 import {lastLines, rotateLog} from '../../src/cli/real/daemon-log.ts';
+import {PROGRAM_ENVIRONMENT, V8_FLAGS} from '../../src/ports/real/installation.ts';
 import {placeDefaultLink} from '../../src/cli/real/daemon-rundir.ts';
 import {call, endInstance, until} from './start-fixture.ts';
 
@@ -196,6 +198,14 @@ test('a broker in the foreground ends by the signal that asked, and leaves its j
 	await broker.status;
 	t.is(broker.child.signalCode, 'SIGTERM');
 	t.true(isPopulated(cgroup));
+});
+
+test('bin/coppice gives a broker the flags and the environment of one that a daemon starts', t => {
+	const text = readFileSync(coppice, 'utf8').split('\n')[1]!;
+	const environment = Object.entries(PROGRAM_ENVIRONMENT).map(([name, value]) => `${name}=${value}`);
+	t.true(text.includes(`f='${V8_FLAGS.join(' ')}'; export ${environment.join(' ')};`));
+	const help = execFileSync(coppice, ['broker', '--help'], {encoding: 'utf8'});
+	t.regex(help, /Runs one broker in the foreground/);
 });
 
 test('a log that has grown too large is cut in place, and kept once', async t => {
