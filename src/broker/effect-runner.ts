@@ -100,9 +100,11 @@ export class EffectRunner {
 		}
 	}
 
-	#perform(effect: Effect): void {
-		if (this.#isFactual(effect)) this.#performNow(effect);
-		else this.#options.leave(() => this.#performNow(effect));
+	#perform(effect: Effect, isWanted: () => boolean = () => true): void {
+		if (this.#isFactual(effect)) return this.#performNow(effect);
+		this.#options.leave(() => {
+			if (isWanted()) this.#performNow(effect);
+		});
 	}
 
 	/**
@@ -131,13 +133,7 @@ export class EffectRunner {
 			return;
 		}
 		if ('rank' in effect && !this.#reconciled.has(effect.rank)) return;
-		if (this.#isFactual(effect)) {
-			this.#performNow(effect);
-			return;
-		}
-		this.#options.leave(() => {
-			if (this.#isWanted(effect)) this.#performNow(effect);
-		});
+		this.#perform(effect, () => this.#isWanted(effect));
 	}
 
 	#isWanted(effect: Effect): boolean {
