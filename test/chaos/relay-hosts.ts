@@ -5,6 +5,7 @@
  */
 import {once} from 'node:events';
 import {connect, createServer, type AddressInfo, type Server, type Socket} from 'node:net';
+import {freePort} from '../net/free-port.ts';
 import type {HostRow} from './host-row.ts';
 
 export class RelayHosts implements HostRow {
@@ -120,14 +121,6 @@ async function listening(address: string): Promise<Server> {
 	server.listen(0, address);
 	await once(server, 'listening');
 	return server;
-}
-
-async function freePort(address: string): Promise<number> {
-	const server = await listening(address);
-	const port = portOf(server);
-	server.close();
-	await once(server, 'close');
-	return port;
 }
 
 function portOf(server: Server): number {

@@ -10,7 +10,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {fileURLToPath} from 'node:url';
 import test, {type ExecutionContext} from 'ava';
-import {freePort} from '../net/real/instance-key-fixture.ts';
+import {freePort} from '../net/free-port.ts';
 import {call, until} from './start-fixture.ts';
 
 const COPPICE = fileURLToPath(new URL('../../../bin/coppice', import.meta.url));

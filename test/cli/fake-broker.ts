@@ -56,8 +56,9 @@ async function startFake(options: StartBrokerOptions): Promise<RunningBroker> {
 		name: `rank ${rank}`,
 	});
 	await options.beforeServing();
-	await new UnixTransport().listen(localUri(instance.rundir, rank), link => server.accept(link));
+	// One that ends never answers: a start that asks in between would be told that it is up.
 	if (mode.startsWith('exit:')) end({exitCode: Number(mode.slice(5)), reason: 'told to'});
+	else await new UnixTransport().listen(localUri(instance.rundir, rank), link => server.accept(link));
 	if (mode === 'throw') setImmediate(() => void Promise.reject(new Error('told to throw')));
 	return {
 		ended,

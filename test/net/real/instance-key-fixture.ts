@@ -1,7 +1,5 @@
-/** Keys for the tests of this folder, and free ports. */
+/** Keys for the tests of this folder. */
 import {mkdtemp, rm} from 'node:fs/promises';
-import {once} from 'node:events';
-import {createServer, type AddressInfo} from 'node:net';
 import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import {readInstanceKey, type InstanceKey} from '../../../src/net/real/instance-key.ts';
@@ -19,14 +17,4 @@ export async function newKey(instance = INSTANCE): Promise<InstanceKey> {
 	} finally {
 		await rm(directory, {recursive: true});
 	}
-}
-
-/** A port of `host` that nobody listens at. */
-export async function freePort(host = '127.0.0.1'): Promise<number> {
-	const server = createServer().listen(0, host);
-	await once(server, 'listening');
-	const {port} = server.address() as AddressInfo;
-	server.close();
-	await once(server, 'close');
-	return port;
 }

@@ -12,7 +12,8 @@ import type {AcceptLimits, Refusal} from '../../../src/net/real/tls-acceptor.ts'
 import {ACCEPT_LIMITS, HANDSHAKES_MAX, TlsTransport} from '../../../src/net/real/tls-transport.ts';
 import {until} from '../clocks.ts';
 import {frameOf, pair, record, type End} from '../transport-contract.ts';
-import {freePort, INSTANCE, newKey} from './instance-key-fixture.ts';
+import {freePort} from '../free-port.ts';
+import {INSTANCE, newKey} from './instance-key-fixture.ts';
 
 const key = await newKey();
 /** Another instance's key; under the same name, which must not matter. */

@@ -3,7 +3,8 @@ import test, {type ExecutionContext} from 'ava';
 import {TlsTransport} from '../../../src/net/real/tls-transport.ts';
 import {until} from '../clocks.ts';
 import {frameOf, pair, transportContract, type TransportFixture} from '../transport-contract.ts';
-import {freePort, newKey} from './instance-key-fixture.ts';
+import {freePort} from '../free-port.ts';
+import {newKey} from './instance-key-fixture.ts';
 
 const key = await newKey();
 const pass = (durationMs: number) => new Promise<void>(resolve => setTimeout(resolve, durationMs));
