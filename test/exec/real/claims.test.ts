@@ -16,11 +16,13 @@ import {createRealSite, eachTracking, type RealSite} from './real-site.ts';
 async function hold(site: RealSite, life: Life, spec: LaunchSpec): Promise<() => void> {
 	const launcher = await launcherPid(site, life);
 	process.kill(launcher, 'SIGSTOP');
-	life.host.launch(spec);
-	await site.until('it is laid out', () => existsSync(`${site.dirOf(spec)}/part`));
-	const letGo = block(site, spec);
-	process.kill(launcher, 'SIGCONT');
-	return letGo;
+	try {
+		life.host.launch(spec);
+		await site.until('it is laid out', () => existsSync(`${site.dirOf(spec)}/part`));
+		return block(site, spec);
+	} finally {
+		process.kill(launcher, 'SIGCONT');
+	}
 }
 
 function block(site: RealSite, spec: LaunchSpec): () => void {
@@ -141,6 +143,7 @@ eachTracking(
 		const dir = site.dirOf(spec);
 		const shim = site.shimPid(spec, 0);
 		const shell = site.shellPid()!;
+		t.teardown(() => site.shellPid() === shell && process.kill(shell, 'SIGCONT'));
 		process.kill(shell, 'SIGSTOP'); // Else it has the output rescued, by processes of the same place.
 		await site.kill(shim);
 		// As a shim leaves it that is killed right after its claim.
