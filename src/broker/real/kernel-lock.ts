@@ -10,6 +10,11 @@ export interface KernelLock {
 	release(): Promise<void>;
 }
 
+export interface LockHolder {
+	/** Null: it does not say. */
+	readonly pid: number | null;
+}
+
 /** A holder that is stopped or wedged does not answer. */
 const HOLDER_ANSWER_MS = 500;
 
@@ -39,7 +44,7 @@ export async function takeLock(name: string): Promise<KernelLock | null> {
  * Who has the lock: null when nobody has, `{pid: null}` when its holder does not say. One that ends in the middle of the question
  * (its socket closes some time after its main thread has gone) has it no more: it is asked again.
  */
-export async function lockHolder(name: string): Promise<{readonly pid: number | null} | null> {
+export async function lockHolder(name: string): Promise<LockHolder | null> {
 	const endMs = performance.now() + HOLDER_ANSWER_MS;
 	for (;;) {
 		const holder = await ask(name, endMs - performance.now());
@@ -48,14 +53,11 @@ export async function lockHolder(name: string): Promise<{readonly pid: number | 
 	}
 }
 
-async function ask(
-	name: string,
-	timeoutMs: number,
-): Promise<{readonly pid: number | null} | null | 'hung up'> {
+async function ask(name: string, timeoutMs: number): Promise<LockHolder | null | 'hung up'> {
 	return new Promise(resolve => {
 		const socket = connect(`\0${name}`);
 		let text = '';
-		const settle = (holder: {readonly pid: number | null} | null | 'hung up') => {
+		const settle = (holder: LockHolder | null | 'hung up') => {
 			clearTimeout(timer);
 			socket.destroy();
 			resolve(holder);

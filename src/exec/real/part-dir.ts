@@ -11,11 +11,11 @@ import {
 	lstatSync,
 	mkdirSync,
 	openSync,
-	readFileSync,
 	readdirSync,
+	readFileSync,
 	renameSync,
-	rmSync,
 	rmdirSync,
+	rmSync,
 	unlinkSync,
 	writeFileSync,
 } from 'node:fs';

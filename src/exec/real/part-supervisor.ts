@@ -50,9 +50,9 @@ export interface FoundPart {
 const SIGKILL = 9;
 const SIGALRM = 14;
 const SIGTERM = 15;
-/** While something of it is alive: from the first retry to the longest wait between two. */
 /** So many shims of one task may end before they take it. */
 const SHIMS_MAX = 10;
+/** While something of it is alive: from the first retry to the longest wait between two. */
 const SETTLE_RETRY_MS = 1;
 const SETTLE_RETRY_MS_MAX = 250;
 /** A shim that still waits for the end of output when nothing of its tasks is left gets this long. */
