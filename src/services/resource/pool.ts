@@ -47,7 +47,7 @@ export class ResourcePool {
 			this.#nodes = this.#nodes.filter(node => node !== before);
 			return;
 		}
-		const node = before ?? {rank, all, cores: all.cores, gpus: all.gpus};
+		const node = before ?? {rank, all, cores: all.cores, gpus: all.gpus, isExact: true};
 		node.all = all;
 		this.#count(node);
 		if (before !== undefined) return;
@@ -85,6 +85,7 @@ export class ResourcePool {
 			else holders.set(holder, taken);
 			const node = this.#byRank.get(rank);
 			if (node === undefined) continue;
+			node.isExact &&= isWithin(taken, node);
 			node.cores = node.cores.difference(taken.cores);
 			node.gpus = node.gpus.difference(taken.gpus);
 		}
@@ -99,7 +100,7 @@ export class ResourcePool {
 			holders?.delete(holder);
 			if (holders?.size === 0) this.#holders.delete(rank);
 			const node = this.#byRank.get(rank);
-			if (node !== undefined) this.#count(node);
+			if (node !== undefined) this.#giveBack(node, set.ranks.get(rank)!);
 		}
 	}
 
@@ -130,15 +131,26 @@ export class ResourcePool {
 		return this.#nodes.filter(node => admits(node.rank) && slotsOn(node, request, true) >= share).length;
 	}
 
+	/** What one holder of many has let go of; to count them all again each time would cost as much as there are of them. */
+	#giveBack(node: Node, taken: RankResources): void {
+		if (!node.isExact) {
+			this.#count(node);
+			return;
+		}
+		node.cores = node.cores.union(taken.cores);
+		node.gpus = node.gpus.union(taken.gpus);
+	}
+
 	/** Brings what is free up to date with the holders of its rank. */
 	#count(node: Node): void {
-		let {cores, gpus} = node.all;
+		node.cores = node.all.cores;
+		node.gpus = node.all.gpus;
+		node.isExact = true;
 		for (const taken of this.#holders.get(node.rank)?.values() ?? []) {
-			cores = cores.difference(taken.cores);
-			gpus = gpus.difference(taken.gpus);
+			node.isExact &&= isWithin(taken, node);
+			node.cores = node.cores.difference(taken.cores);
+			node.gpus = node.gpus.difference(taken.gpus);
 		}
-		node.cores = cores;
-		node.gpus = gpus;
 	}
 }
 
@@ -148,6 +160,8 @@ interface Node {
 	/** What is free of `all`. */
 	cores: Idset;
 	gpus: Idset;
+	/** Nothing is held twice, and nothing that the node does not have: who lets go makes free what it held. */
+	isExact: boolean;
 }
 
 interface Choice {
@@ -175,6 +189,10 @@ function choose({nodes, request, admits, isFree, take}: Choice): boolean {
 		missing -= Math.min(missing, wanted);
 	}
 	return chosen > 0 && (nnodes === null ? missing === 0 : chosen === nnodes);
+}
+
+function isWithin(taken: RankResources, {cores, gpus}: Node): boolean {
+	return taken.cores.difference(cores).isEmpty && taken.gpus.difference(gpus).isEmpty;
 }
 
 /** Slots of the n-th of `nnodes` nodes, when the slots are spread as evenly as they go. */

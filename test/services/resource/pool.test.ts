@@ -175,6 +175,48 @@ test('what two jobs hold stays held until both let go', t => {
 	t.true(pool.free().equals(all));
 });
 
+test('whatever is held twice, or beyond what a node has, and however nodes change: free is what nobody holds', t => {
+	const ids = fc.uniqueArray(fc.nat(7), {maxLength: 5}).map(list => Idset.from(list));
+	const resources = fc.record({host: fc.constant('n'), cores: ids, gpus: ids});
+	const changes = fc.array(
+		fc.oneof(
+			fc.tuple(fc.constant('hold' as const), fc.bigInt(0n, 4n), resources),
+			fc.tuple(fc.constant('release' as const), fc.bigInt(0n, 4n), resources),
+			fc.tuple(fc.constant('define' as const), fc.constant(0n), resources),
+		),
+		{maxLength: 30},
+	);
+	fc.assert(
+		fc.property(changes, todo => {
+			const pool = new ResourcePool();
+			let all = {cores: Idset.empty, gpus: Idset.empty};
+			const held = new Map<bigint, typeof all>();
+			for (const [kind, holder, what] of todo) {
+				if (kind === 'define') {
+					all = what;
+					pool.define(0, what);
+				} else if (kind === 'release') {
+					held.delete(holder);
+					pool.release(holder);
+				} else {
+					held.set(holder, what);
+					pool.hold(holder, ResourceSet.from([[0, what]]));
+				}
+				const free = pool.free().ranks.get(0);
+				for (const kindOfThing of ['cores', 'gpus'] as const) {
+					const expected = [...held.values()].reduce(
+						(left, taken) => left.difference(taken[kindOfThing]),
+						all[kindOfThing],
+					);
+					assert.equal(String(free?.[kindOfThing] ?? Idset.empty), String(expected));
+				}
+			}
+		}),
+		RUNS,
+	);
+	t.pass();
+});
+
 test('a node that the configuration no longer has is held without harm', t => {
 	const pool = new ResourcePool(
 		ResourceSet.from([[0, {host: 'n', cores: Idset.range(0, 0), gpus: Idset.empty}]]),
