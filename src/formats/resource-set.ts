@@ -19,6 +19,9 @@ const NO_INFO: ResourceSetInfo = {
 	scheduling: null,
 };
 
+/** By what they were read from: R of a job is never changed, and read at every turn of it. */
+const READ = new WeakMap<object, ResourceSet>();
+
 export class ResourceSet {
 	static readonly empty = ResourceSet.from([]);
 
@@ -49,8 +52,12 @@ export class ResourceSet {
 
 	/** Reads R. @throws {SystemError} EINVAL that names the path of the fault, as `R.execution.R_lite[0].rank: …` */
 	static parse(value: unknown): ResourceSet {
+		const known = typeof value === 'object' && value !== null ? READ.get(value) : undefined;
+		if (known !== undefined) return known;
 		const {ranks, info} = parseR(value);
-		return ResourceSet.from(ranks, info);
+		const set = ResourceSet.from(ranks, info);
+		READ.set(value as object, set);
+		return set;
 	}
 
 	/** R as JSON: equal ranks share an entry, the node list is compressed. `parse` gives an equal set back. */
