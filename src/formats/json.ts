@@ -46,7 +46,16 @@ export function parseJson(text: string): Json {
  * out, Infinity and NaN become null), with BigInt as a plain integer and `Real` as a real.
  */
 export function stringifyJson(value: unknown): string {
-	return write(value, '') ?? 'null';
+	const text = isOfLanguage(value) ? JSON.stringify(value) : write(value, '');
+	return text ?? 'null';
+}
+
+/** Whether `JSON.stringify`, which is several times as fast, writes the same. */
+function isOfLanguage(value: unknown): boolean {
+	if (typeof value !== 'object' || value === null) return typeof value !== 'bigint';
+	if (value instanceof Real || 'toJSON' in value) return false;
+	for (const key in value) if (!isOfLanguage((value as Readonly<Record<string, unknown>>)[key])) return false;
+	return true;
 }
 
 /** A string (and whether it is a key), or a number. */
