@@ -2,6 +2,7 @@
  * A log as people look at it, live or dead: its facts, its proof, and its re-execution up to any moment of the retained
  * past. It reads committed records only and changes nothing.
  */
+import {readJobspec, type StoredJobspec} from '../formats/stored-jobspec.ts';
 import {DurableState, isDurable, type AnyFact} from '../machines/durable-state.ts';
 import type {EventLog} from '../store/event-log.ts';
 import {LogDamageError} from '../store/damage.ts';
@@ -91,7 +92,7 @@ function checkDigest(
 }
 
 /**
- * The facts from `from` through `to`, as plain JSON: ids as decimal strings, bytes in hex. `seq` is the place in the log; a
+ * The facts from `from` through `to`, as plain JSON: ids as decimal strings, bytes in hex, jobspecs as objects. `seq` is the place in the log; a
  * report's own number, which its rank counts, is `reportSeq`.
  */
 export async function* dumpFacts(
@@ -112,8 +113,13 @@ export async function* dumpFacts(
 }
 
 function plainFact(fact: unknown): object {
-	const {seq: reportSeq, ...rest} = plain(fact) as {readonly seq?: number};
-	return reportSeq === undefined ? rest : {...rest, reportSeq};
+	const {seq: reportSeq, ...rest} = plain(fact) as {readonly seq?: number; readonly jobspec?: StoredJobspec};
+	const {jobspec} = rest;
+	return {
+		...rest,
+		...(jobspec === undefined ? {} : {jobspec: plain(readJobspec(jobspec))}),
+		...(reportSeq === undefined ? {} : {reportSeq}),
+	};
 }
 
 /** A value that JSON can carry. */

@@ -11,6 +11,7 @@
  */
 import {assign, setup} from 'xstate';
 import {Idset} from '../formats/idset.ts';
+import type {StoredJobspec} from '../formats/stored-jobspec.ts';
 import {
 	dependenciesOf,
 	dependencyAdded,
@@ -48,7 +49,7 @@ export interface JobSubmitFact extends JobFactBase {
 	readonly urgency: number;
 	readonly flags: number;
 	/** Jobspec V1 (RFC 25), as it was accepted. */
-	readonly jobspec: Json;
+	readonly jobspec: StoredJobspec;
 	/** The client's name of this submit, so that a retry gives the same job; null: none was given. */
 	readonly requestId: string | null;
 	/** What it waits for; absent: nothing. */
@@ -64,7 +65,7 @@ export interface JobAdoptFact extends JobFactBase {
 	readonly userid: number;
 	readonly urgency: number;
 	readonly flags: number;
-	readonly jobspec: Json;
+	readonly jobspec: StoredJobspec;
 	readonly R: Json;
 	readonly attempt: number;
 	readonly submitMs: number;
@@ -156,7 +157,7 @@ export interface JobContext {
 	/** 0: held. */
 	readonly priority: number;
 	readonly flags: number;
-	readonly jobspec: Json;
+	readonly jobspec: StoredJobspec;
 	readonly requestId: string | null;
 	/** Counts the runs from 1; 0 before the first allocation. */
 	readonly attempt: number;
@@ -195,7 +196,7 @@ const context: JobContext = {
 	urgency: 16,
 	priority: 0,
 	flags: 0,
-	jobspec: {},
+	jobspec: '',
 	requestId: null,
 	attempt: 0,
 	R: null,

@@ -4,6 +4,7 @@
  */
 import {createContext, runInContext, type Context} from 'node:vm';
 import {SystemError} from '../formats/errno.ts';
+import {readJobspec} from '../formats/stored-jobspec.ts';
 import type {DurableState} from '../machines/durable-state.ts';
 import type {JobContext} from '../machines/job.ts';
 import {completionsOf, type Completion} from './complete.ts';
@@ -89,11 +90,11 @@ export class Repl {
 			job: async (job: unknown) => {
 				const id = idOf(job);
 				const active = state.jobs.get(id);
-				if (active !== undefined) return {...jobView(active), jobspec: active.context.jobspec};
+				if (active !== undefined) return {...jobView(active), jobspec: readJobspec(active.context.jobspec)};
 				const ended = await source.archived(id);
 				return ended === null
 					? null
-					: {...jobView({value: 'inactive', context: ended}), jobspec: ended.jobspec};
+					: {...jobView({value: 'inactive', context: ended}), jobspec: readJobspec(ended.jobspec)};
 			},
 			why: async (job: unknown) => {
 				const id = idOf(job);

@@ -1,7 +1,7 @@
 /** Nodes, queues and the scheduler of the root, wired together, with their topics. */
 import {SystemError} from '../formats/errno.ts';
 import type {Idset} from '../formats/idset.ts';
-import type {Json} from '../machines/job.ts';
+import type {Jobspec} from '../formats/jobspec.ts';
 import type {PerilogPlan} from '../machines/job-perilog.ts';
 import type {ServiceRegistry} from '../net/service-registry.ts';
 import type {Core} from './core.ts';
@@ -71,7 +71,7 @@ export class Scheduling {
 	 * Whether a job can be taken in; returns its jobspec with the defaults of the policy.
 	 * @throws {SystemError} as its queue has it; EHOSTUNREACH when it names ranks itself and one is out of contact.
 	 */
-	admit(jobspec: Json): Json {
+	admit(jobspec: Jobspec): Jobspec {
 		const admitted = this.queues.admit(jobspec);
 		for (const [rank, {host}] of bypassOf(jobspec)?.ranks ?? []) {
 			if (this.#core.isReconciled(rank)) continue;

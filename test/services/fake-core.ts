@@ -1,7 +1,9 @@
 /** A core without log and time: facts are true at once, effects are performed at once, and deferred work waits for `settle`. */
 import {DurableState, type AnyFact, type Change, type JobChange} from '../../src/machines/durable-state.ts';
 import type {EffectKind} from '../../src/machines/effects.ts';
-import type {JobContext, Json} from '../../src/machines/job.ts';
+import type {Jobspec} from '../../src/formats/jobspec.ts';
+import {storeJobspec} from '../../src/formats/stored-jobspec.ts';
+import type {JobContext} from '../../src/machines/job.ts';
 import type {Clock} from '../../src/ports/clock.ts';
 import type {Random} from '../../src/ports/random.ts';
 import type {Core, FactBody, PerformerOf, Severity} from '../../src/services/core.ts';
@@ -95,10 +97,11 @@ export class FakeCore implements Core {
 		for (let run = this.#deferred.shift(); run !== undefined; run = this.#deferred.shift()) run();
 	}
 
-	submit({jobspec = jobspecOf(), urgency = 16}: {jobspec?: Json; urgency?: number}): bigint {
+	submit({jobspec = jobspecOf(), urgency = 16}: {jobspec?: Jobspec; urgency?: number}): bigint {
 		const id = this.#nextId;
 		this.#nextId += 1n;
-		this.post({type: 'job.submit', id, userid: 1000, urgency, flags: 0, jobspec, requestId: null});
+		const stored = storeJobspec(jobspec);
+		this.post({type: 'job.submit', id, userid: 1000, urgency, flags: 0, jobspec: stored, requestId: null});
 		return id;
 	}
 

@@ -1,5 +1,7 @@
 /** Jobs as real facts make them, at each place where a service may meet them. */
 import {jobspecFromCommand, type CommandOptions} from '../../src/formats/jobspec-from-command.ts';
+import type {Jobspec} from '../../src/formats/jobspec.ts';
+import {storeJobspec} from '../../src/formats/stored-jobspec.ts';
 import {Idset} from '../../src/formats/idset.ts';
 import {ResourceSet} from '../../src/formats/resource-set.ts';
 import type {JobFactBody} from '../../src/machines/effects.ts';
@@ -10,8 +12,8 @@ import {advanceFactOf} from '../machines/job-facts.ts';
 export const SUBMIT_MS = 1_700_000_000_000;
 export const BOOT = 'boot-1';
 
-export function jobspecOf(options: Partial<CommandOptions> = {}): Json {
-	return jobspecFromCommand({argv: ['/bin/true'], cwd: '/work', ...options}) as unknown as Json;
+export function jobspecOf(options: Partial<CommandOptions> = {}): Jobspec {
+	return jobspecFromCommand({argv: ['/bin/true'], cwd: '/work', ...options});
 }
 
 /** `nodes` nodes from rank 0 on, of `cores` cores each. */
@@ -43,8 +45,9 @@ export class JobLine {
 		return this;
 	}
 
-	submit({jobspec = jobspecOf(), urgency = 16}: {jobspec?: Json; urgency?: number} = {}): this {
-		return this.post({type: 'job.submit', userid: 1000, urgency, flags: 0, jobspec, requestId: null});
+	submit({jobspec = jobspecOf(), urgency = 16}: {jobspec?: Jobspec; urgency?: number} = {}): this {
+		const stored = storeJobspec(jobspec);
+		return this.post({type: 'job.submit', userid: 1000, urgency, flags: 0, jobspec: stored, requestId: null});
 	}
 
 	alloc(set: ResourceSet): this {

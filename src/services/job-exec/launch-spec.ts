@@ -15,6 +15,7 @@ import {Idset} from '../../formats/idset.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import {testExecutionOf} from '../../formats/test-execution.ts';
 import {blockTaskmap, tasksByNode} from '../../formats/taskmap.ts';
+import {readJobspec} from '../../formats/stored-jobspec.ts';
 import type {LaunchSpec, OutputFiles} from '../../ports/process-host.ts';
 import {scriptsOf} from './perilog-scripts.ts';
 import type {JobRecord, StartMessage} from './messages.ts';
@@ -42,7 +43,7 @@ export function launchSpecOf(
 	{rank, uri, killTimeoutMs, outputBytesMax = OUTPUT_BYTES_DEFAULT}: Omit<LaunchSettings, 'leaseMs'>,
 ): LaunchSpec {
 	const {id, attempt} = message;
-	const jobspec = parseJobspec(message.jobspec);
+	const jobspec = parseJobspec(readJobspec(message.jobspec));
 	const {system} = jobspec.attributes;
 	const R = ResourceSet.parse(message.R);
 	const {ntasks} = requestOf(jobspec);

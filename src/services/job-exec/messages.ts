@@ -1,5 +1,6 @@
 /** Messages between the root's job manager and the exec service of a rank (docs/resiliency.md). */
 import type {Taskmap} from '../../formats/taskmap.ts';
+import type {StoredJobspec} from '../../formats/stored-jobspec.ts';
 import type {PerilogPlan} from '../../machines/job-perilog.ts';
 import type {ReportBody, TaskOutput} from '../../machines/job-report.ts';
 import type {Json} from '../../machines/job.ts';
@@ -19,7 +20,7 @@ export interface StartMessage extends PartName {
 	readonly userid: number;
 	readonly urgency: number;
 	readonly flags: number;
-	readonly jobspec: Json;
+	readonly jobspec: StoredJobspec;
 	readonly R: Json;
 	readonly submitMs: number;
 	readonly allocMs: number;
@@ -153,7 +154,7 @@ export interface JobRecord {
 	readonly userid: number;
 	readonly urgency: number;
 	readonly flags: number;
-	readonly jobspec: Json;
+	readonly jobspec: StoredJobspec;
 	readonly R: Json;
 	readonly submitMs: number;
 	readonly allocMs: number;

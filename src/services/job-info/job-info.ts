@@ -4,6 +4,7 @@ import {stringifyJson} from '../../formats/json.ts';
 import {requestOf, type Jobspec} from '../../formats/jobspec.ts';
 import {outputPaths, shellOptionsOf} from '../../formats/shell-options.ts';
 import {wrapSigned} from '../../formats/sign-none.ts';
+import {readJobspec} from '../../formats/stored-jobspec.ts';
 import type {ArchiveRow} from '../../machines/archive-row.ts';
 import type {JobContext} from '../../machines/job.ts';
 import type {OutputStream} from '../../ports/process-host.ts';
@@ -65,7 +66,7 @@ export class JobInfo {
 			case 'guest.exec.eventlog':
 				return watchExecEventlog({...this.#options, id}, sink);
 			case 'guest.output': {
-				const jobspec = job.jobspec as unknown as Jobspec;
+				const jobspec = readJobspec(job.jobspec);
 				const watch = new OutputWatch({
 					core,
 					reader: this.#reader,
@@ -109,9 +110,9 @@ export class JobInfo {
 			case 'eventlog':
 				return job.events.map(eventLine).join('');
 			case 'jobspec':
-				return stringifyJson(withoutEnvironment(job.jobspec as unknown as Jobspec));
+				return stringifyJson(withoutEnvironment(readJobspec(job.jobspec)));
 			case 'J':
-				return wrapSigned(job.userid, stringifyJson(job.jobspec));
+				return wrapSigned(job.userid, stringifyJson(readJobspec(job.jobspec)));
 			case 'R':
 				if (job.R === null) throw new SystemError('ENOENT', `job ${job.id} has no R: it was not allocated`);
 				return stringifyJson(job.R);

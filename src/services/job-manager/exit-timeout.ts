@@ -5,6 +5,7 @@
  */
 import {parseJobspec} from '../../formats/jobspec.ts';
 import {shellOptionsOf} from '../../formats/shell-options.ts';
+import {readJobspec} from '../../formats/stored-jobspec.ts';
 import type {JobSnapshot} from '../../machines/job.ts';
 import type {Timer} from '../../ports/clock.ts';
 import type {Core} from '../core.ts';
@@ -24,7 +25,9 @@ export function watchExitTimeouts(core: Core): void {
 	};
 	/** Waits the whole time, then looks twice. */
 	const begin = (id: bigint, job: JobSnapshot) => {
-		const {exitTimeoutMs = EXIT_TIMEOUT_MS_DEFAULT} = shellOptionsOf(parseJobspec(job.context.jobspec));
+		const {exitTimeoutMs = EXIT_TIMEOUT_MS_DEFAULT} = shellOptionsOf(
+			parseJobspec(readJobspec(job.context.jobspec)),
+		);
 		if (!Number.isFinite(exitTimeoutMs)) return;
 		wait(id, exitTimeoutMs, () =>
 			judge(id, () => wait(id, TELL_MS_MAX, () => judge(id, () => end(id, exitTimeoutMs)))),

@@ -4,10 +4,11 @@
  */
 import {SystemError} from '../../formats/errno.ts';
 import {nextJobid} from '../../formats/jobid.ts';
-import {parseJobspec} from '../../formats/jobspec.ts';
+import {parseJobspec, type Jobspec} from '../../formats/jobspec.ts';
 import {inputOption, ptyOption} from '../../formats/input-options.ts';
 import {shellOptionsOf} from '../../formats/shell-options.ts';
-import type {JobSnapshot, Json} from '../../machines/job.ts';
+import {storeJobspec} from '../../formats/stored-jobspec.ts';
+import type {JobSnapshot} from '../../machines/job.ts';
 import type {Core} from '../core.ts';
 import type {Archive} from '../archive.ts';
 import type {Membership} from '../membership.ts';
@@ -47,7 +48,7 @@ export interface JobManagerOptions {
 	readonly nodes: RankJoinsOptions['nodes'];
 	readonly ghosts: GhostHolder;
 	/** The jobspec with the defaults of its queue. Throws a SystemError if that does not take it in. */
-	readonly admit: (jobspec: Json) => Json;
+	readonly admit: (jobspec: Jobspec) => Jobspec;
 	readonly membership: Membership;
 	/** `exec.lease`; null: none. */
 	readonly leaseMs: number | null;
@@ -105,11 +106,12 @@ export class JobManager {
 		shellOptionsOf(checked); // For the faults that it names.
 		inputOption(checked);
 		ptyOption(checked);
-		const parsed = this.#admit(checked as unknown as Json);
-		const dependencies = resolveDependencies(parsed, {state: core.state, archive: this.#archive});
+		const admitted = this.#admit(checked);
+		const dependencies = resolveDependencies(admitted, {state: core.state, archive: this.#archive});
 		const sinceMs = Math.max(0, core.clock.epochMs() - core.state.broker.context.epochMs);
 		const id = nextJobid(core.state.lastJobId, sinceMs, core.rank);
-		const submit = {type: 'job.submit', id, userid, urgency, flags, jobspec: parsed, requestId} as const;
+		const stored = storeJobspec(admitted);
+		const submit = {type: 'job.submit', id, userid, urgency, flags, jobspec: stored, requestId} as const;
 		core.post(dependencies.length === 0 ? submit : {...submit, dependencies});
 		return id;
 	}

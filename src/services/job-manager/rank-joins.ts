@@ -6,6 +6,8 @@
 import {SystemError} from '../../formats/errno.ts';
 import {Hostlist} from '../../formats/hostlist.ts';
 import {Idset} from '../../formats/idset.ts';
+import {parseJobspec} from '../../formats/jobspec.ts';
+import {readJobspec} from '../../formats/stored-jobspec.ts';
 import {partKey} from '../../machines/part.ts';
 import {ranksOfR} from '../../machines/job-adopt.ts';
 import type {JobSnapshot, Json} from '../../machines/job.ts';
@@ -170,6 +172,7 @@ export class RankJoins {
 			throw new SystemError('EEXIST', `job ${id} is known, and attempt ${attempt} of it is not wanted`);
 		}
 		const {userid, urgency, flags, jobspec, R, submitMs, allocMs, perilog} = record;
+		parseJobspec(readJobspec(jobspec));
 		const ranks = ranksOfR(R);
 		if (!ranks.includes(rank)) throw new SystemError('EINVAL', `R of job ${id} does not name rank ${rank}`);
 		core.log('notice', `job ${id} was found on rank ${rank} and is registered again`);

@@ -5,7 +5,6 @@ import {formatDependency, type Dependency} from '../../formats/dependency.ts';
 import type {Jobspec} from '../../formats/jobspec.ts';
 import type {DurableState} from '../../machines/durable-state.ts';
 import type {AfterKind, JobDependency} from '../../machines/job-dependencies.ts';
-import type {Json} from '../../machines/job.ts';
 import type {Archive} from '../archive.ts';
 import {jobNameOf} from '../job-exec/launch-spec.ts';
 
@@ -21,9 +20,8 @@ export interface KnownJobs {
  * What the job will wait for; empty: nothing. Each thing once.
  * @throws {SystemError} EINVAL: a scheme that is not there, a value that is no id or time, or a job that is not known.
  */
-export function resolveDependencies(jobspec: Json, known: KnownJobs): readonly JobDependency[] {
-	const parsed = jobspec as unknown as Jobspec;
-	const {dependencies = []} = parsed.attributes.system;
+export function resolveDependencies(jobspec: Jobspec, known: KnownJobs): readonly JobDependency[] {
+	const {dependencies = []} = jobspec.attributes.system;
 	if (dependencies.length > DEPENDENCIES_MAX) {
 		throw new SystemError(
 			'EINVAL',
@@ -32,7 +30,7 @@ export function resolveDependencies(jobspec: Json, known: KnownJobs): readonly J
 	}
 	const found = new Map<string, JobDependency>();
 	for (const dependency of dependencies) {
-		const resolved = resolve(dependency, jobNameOf(parsed), known);
+		const resolved = resolve(dependency, jobNameOf(jobspec), known);
 		found.set(resolved.description, resolved);
 	}
 	return [...found.values()];

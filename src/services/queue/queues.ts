@@ -5,7 +5,6 @@
 import {SystemError} from '../../formats/errno.ts';
 import type {Constraint} from '../../formats/constraint.ts';
 import type {Jobspec} from '../../formats/jobspec.ts';
-import type {Json} from '../../machines/job.ts';
 import {isEnabled, isStarted, type QueueSnapshot} from '../../machines/queue.ts';
 import type {Core} from '../core.ts';
 import {checkLimits, policyOver, withDefaultDuration, type JobPolicy} from './job-policy.ts';
@@ -101,8 +100,8 @@ export class Queues {
 	 * Whether a job may come in; returns its jobspec with the default queue and duration where it has none.
 	 * @throws {SystemError} EINVAL: its queue is not there or disabled, or it asks for more than the policy admits.
 	 */
-	admit(jobspec: Json): Json {
-		const asked = this.#withQueue(jobspec as unknown as Jobspec);
+	admit(jobspec: Jobspec): Jobspec {
+		const asked = this.#withQueue(jobspec);
 		const name = asked.attributes.system.queue ?? ANONYMOUS;
 		if (!this.has(name)) throw new SystemError('EINVAL', this.#explain(name));
 		const {enable, disableReason} = this.statusOf(name);
@@ -114,7 +113,7 @@ export class Queues {
 		const policy = this.policyOf(name);
 		const admitted = withDefaultDuration(asked, policy);
 		checkLimits(admitted, policy, name === ANONYMOUS ? 'the instance' : `queue ${name}`);
-		return admitted as unknown as Json;
+		return admitted;
 	}
 
 	/** What jobs of the queue may ask for. */
@@ -148,8 +147,8 @@ export class Queues {
 }
 
 /** The queue that a job asks for. */
-export function queueOf(jobspec: Json): string {
-	return (jobspec as unknown as Jobspec).attributes.system.queue ?? ANONYMOUS;
+export function queueOf(jobspec: Jobspec): string {
+	return jobspec.attributes.system.queue ?? ANONYMOUS;
 }
 
 function statusOf(queue: QueueSnapshot | undefined): QueueStatus {

@@ -1,5 +1,6 @@
 /** The topics `job-manager.queue-*`, `drain` and `idle` (docs/services.md), at the root. */
 import {SystemError} from '../../formats/errno.ts';
+import {readJobspec} from '../../formats/stored-jobspec.ts';
 import type {RpcRequest} from '../../net/rpc-request.ts';
 import type {ServiceRegistry} from '../../net/service-registry.ts';
 import type {JobSnapshot} from '../../machines/job.ts';
@@ -58,7 +59,9 @@ function statusOf(request: RpcRequest, core: Core, queues: Queues): object {
 }
 
 function countsOf(core: Core, name: string): object {
-	const jobs = [...core.state.jobs.values()].filter(({context}) => queueOf(context.jobspec) === name);
+	const jobs = [...core.state.jobs.values()].filter(
+		({context}) => queueOf(readJobspec(context.jobspec)) === name,
+	);
 	const countOf = (isOne: (job: JobSnapshot) => boolean) => jobs.filter(isOne).length;
 	return {
 		pending: countOf(isPending),
@@ -86,7 +89,8 @@ function isIdle(core: Core, queues: Queues): boolean {
 	for (const job of core.state.jobs.values()) {
 		if (!isPending(job)) return false;
 		const {priority, jobspec} = job.context;
-		if (job.value === 'sched' && priority > 0 && queues.isStarted(queueOf(jobspec))) return false;
+		if (job.value === 'sched' && priority > 0 && queues.isStarted(queueOf(readJobspec(jobspec))))
+			return false;
 	}
 	return true;
 }

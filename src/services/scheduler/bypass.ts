@@ -4,14 +4,11 @@
  */
 import {SystemError} from '../../formats/errno.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
-import type {Json} from '../../machines/job.ts';
+import type {Jobspec} from '../../formats/jobspec.ts';
 
 /** What a job brings with it, or null. @throws {SystemError} EINVAL when that is no R of at least one rank. */
-export function bypassOf(jobspec: Json): ResourceSet | null {
-	const {attributes} = jobspec as {
-		readonly attributes?: {readonly system?: Readonly<Record<string, unknown>>};
-	};
-	const bypass = attributes?.system?.['alloc-bypass'] as {readonly R?: unknown} | undefined;
+export function bypassOf({attributes}: Jobspec): ResourceSet | null {
+	const bypass = attributes.system['alloc-bypass'] as {readonly R?: unknown} | undefined;
 	if (bypass === undefined) return null;
 	const R = ResourceSet.parse(bypass.R);
 	if (R.nodeCount === 0) throw new SystemError('EINVAL', 'attributes.system.alloc-bypass.R names no rank');

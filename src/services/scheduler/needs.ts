@@ -4,7 +4,6 @@
  */
 import {compileConstraint} from '../../formats/constraint.ts';
 import {requestOf, type Jobspec, type ResourceRequest} from '../../formats/jobspec.ts';
-import type {Json} from '../../machines/job.ts';
 import {queueOf, type Queues} from '../queue/queues.ts';
 import type {Admits} from '../resource/pool.ts';
 import type {Resources} from '../resource/resources.ts';
@@ -29,13 +28,13 @@ export class NeedsReader {
 		this.#queues = queues;
 	}
 
-	read(jobspec: Json): Needs {
-		const {resources, tasks, attributes} = jobspec as unknown as Jobspec;
+	read(jobspec: Jobspec): Needs {
+		const {resources, tasks, attributes} = jobspec;
 		const own = attributes.system.constraints ?? {};
 		const constraint = {and: [own, this.#queues.constraintOf(queueOf(jobspec)) ?? {}]};
 		const place = JSON.stringify(constraint);
 		return {
-			request: requestOf(jobspec as unknown as Jobspec),
+			request: requestOf(jobspec),
 			matching: this.#matchingOf(constraint, place),
 			key: JSON.stringify([resources, tasks[0].count, place]),
 		};

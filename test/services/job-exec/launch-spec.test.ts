@@ -72,7 +72,7 @@ test('tasks are numbered through, each on one rank, no rank beyond its slots, th
 });
 
 test('a total below the slots leaves no task out and none twice, whatever the nodes hold', t => {
-	const jobspec = jobspecOf({ntasks: 8}) as {tasks: [object]};
+	const jobspec = jobspecOf({ntasks: 8});
 	const R = resourcesOf(4, 2);
 	for (let total = 1; total <= 8; total += 1) {
 		const counted = parseJobspec({...jobspec, tasks: [{...jobspec.tasks[0], count: {total}}]});

@@ -8,7 +8,7 @@ import {DependencyWatch} from '../../../src/services/job-manager/dependency-watc
 import {resolveDependencies} from '../../../src/services/job-manager/resolve-dependencies.ts';
 import {Archive} from '../../../src/services/archive.ts';
 import type {JobDependency} from '../../../src/machines/job-dependencies.ts';
-import type {Json} from '../../../src/machines/job.ts';
+import type {Jobspec} from '../../../src/formats/jobspec.ts';
 import {SystemError} from '../../../src/formats/errno.ts';
 import {SimClock} from '../../../src/sim/clock.ts';
 import {FakeCore} from '../fake-core.ts';
@@ -149,9 +149,9 @@ test('what a jobspec asks for is read once each, and what can not be is refused 
 	const {core, submit} = instance();
 	submit();
 	const withDependencies = (dependencies: readonly object[]) => {
-		const jobspec = jobspecOf() as {attributes: {system: object}};
+		const jobspec = jobspecOf();
 		const system = {...jobspec.attributes.system, dependencies};
-		return {...jobspec, attributes: {...jobspec.attributes, system}} as unknown as Json;
+		return {...jobspec, attributes: {...jobspec.attributes, system}} as unknown as Jobspec;
 	};
 	const read = (...dependencies: readonly object[]) =>
 		resolveDependencies(withDependencies(dependencies), {state: core.state, archive: NO_ROWS});

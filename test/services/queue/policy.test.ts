@@ -1,7 +1,6 @@
 /** Goal: a job gets what the policy gives by default, and is refused where it asks for more. Method: queues over a core without jobs. */
 import test from 'ava';
 import {SystemError} from '../../../src/formats/errno.ts';
-import type {Jobspec} from '../../../src/formats/jobspec.ts';
 import type {CommandOptions} from '../../../src/formats/jobspec-from-command.ts';
 import {Queues} from '../../../src/services/queue/queues.ts';
 import {FakeCore} from '../fake-core.ts';
@@ -27,8 +26,7 @@ const MIXED = {
 };
 
 const queues = new Queues(new FakeCore(), MIXED.queues, MIXED.instance);
-const system = (options: Partial<CommandOptions>) =>
-	(queues.admit(jobspecOf(options)) as unknown as Jobspec).attributes.system;
+const system = (options: Partial<CommandOptions>) => queues.admit(jobspecOf(options)).attributes.system;
 const refusal = (t: import('ava').ExecutionContext, options: Partial<CommandOptions>) => {
 	const error = t.throws(() => queues.admit(jobspecOf(options)), {instanceOf: SystemError});
 	t.is(error?.code, 'EINVAL');

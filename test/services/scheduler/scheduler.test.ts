@@ -6,6 +6,7 @@ import assert from 'node:assert/strict';
 import test from 'ava';
 import fc from 'fast-check';
 import {requestOf} from '../../../src/formats/jobspec.ts';
+import {readJobspec} from '../../../src/formats/stored-jobspec.ts';
 import {Scheduler} from '../../../src/services/scheduler/scheduler.ts';
 import {SoleMembership} from '../../../src/services/membership.ts';
 import {Resources} from '../../../src/services/resource/resources.ts';
@@ -121,11 +122,14 @@ test('whatever comes and goes: no core twice, everyone in turn, and all run in t
 			const {core, pool, scheduler} = clusterOf();
 			const check = () => {
 				const running = [...core.state.jobs.values()].filter(({value}) => value === 'run');
-				const used = running.reduce((sum, {context}) => sum + requestOf(context.jobspec as never).nslots, 0);
+				const used = running.reduce(
+					(sum, {context}) => sum + requestOf(readJobspec(context.jobspec)).nslots,
+					0,
+				);
 				assert.equal(CORES - used, pool.free().coreCount);
 				const head = scheduler.queueOf('').first;
 				if (head === undefined) return;
-				const wanted = requestOf(core.state.jobs.get(head.id)!.context.jobspec as never).nslots;
+				const wanted = requestOf(readJobspec(core.state.jobs.get(head.id)!.context.jobspec)).nslots;
 				assert.ok(wanted > pool.free().coreCount, 'the head fits, and was not started');
 			};
 			for (const {ntasks, urgency, end} of todo) {

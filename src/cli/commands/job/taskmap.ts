@@ -98,8 +98,7 @@ async function placedTasks(context: CliContext, text: string): Promise<Placed> {
 		const request = {id, keys: ['jobspec', 'R'], flags: 0};
 		const answer = await context.session().call('job-info.lookup', request, {idempotent: true});
 		const of = (key: string) => parseJson(textField(answer, key, 'job-info.lookup')) as Json;
-		const [jobspec, R] = [of('jobspec'), of('R')];
-		parseJobspec(jobspec);
+		const [jobspec, R] = [parseJobspec(of('jobspec')), of('R')];
 		return {
 			map: taskmapOf({jobspec, R}),
 			hosts: [...ResourceSet.parse(R).ranks.values()].map(({host}) => host),
