@@ -7,11 +7,12 @@ import {parseJson, stringifyJson} from './json.ts';
 
 export type StoredJobspec = string | Jobspec;
 
-/** So many texts are remembered as read: those of the jobs that are under way. */
-const READ_MAX = 256;
+/** Of all texts that are remembered as read: some hundred ordinary ones, more than are under way at once. */
+const READ_CHARS_MAX = 1024 * 1024;
 
 /** By text, the one read first at the front. */
 const read = new Map<string, Jobspec>();
+let readChars = 0;
 
 export function storeJobspec(jobspec: Jobspec): string {
 	const text = stringifyJson(jobspec);
@@ -33,9 +34,12 @@ export function readJobspec(stored: StoredJobspec): Jobspec {
 }
 
 function remember(text: string, jobspec: Jobspec): void {
-	for (const [oldest] of read) {
-		if (read.size < READ_MAX) break;
-		read.delete(oldest);
-	}
+	if (read.has(text)) return;
 	read.set(text, jobspec);
+	readChars += text.length;
+	for (const [oldest] of read) {
+		if (readChars <= READ_CHARS_MAX) break;
+		read.delete(oldest);
+		readChars -= oldest.length;
+	}
 }

@@ -7,7 +7,7 @@ import {jobspecFromCommand} from '../../src/formats/jobspec-from-command.ts';
 import {readJobspec, storeJobspec} from '../../src/formats/stored-jobspec.ts';
 
 /** More than are remembered. */
-const MANY = 1000;
+const MANY = 3000;
 
 function jobspecOf(argv: readonly string[]): Jobspec {
 	return jobspecFromCommand({argv, cwd: '/work'});
@@ -34,6 +34,15 @@ test('integers beyond 53 bits keep all their digits', t => {
 	const stored = storeJobspec(jobspec);
 	for (let index = 0; index < MANY; index += 1) storeJobspec(jobspecOf([String(index)]));
 	t.deepEqual(readJobspec(stored), jobspec);
+});
+
+test('what is remembered has a bound in characters: a large one makes others forgotten', t => {
+	const small = jobspecOf(['/bin/true']);
+	const stored = storeJobspec(small);
+	t.is(readJobspec(stored), small);
+	storeJobspec(jobspecOf(['x'.repeat(2 ** 20)]));
+	t.not(readJobspec(stored), small);
+	t.deepEqual(readJobspec(stored), small);
 });
 
 test('the object of an old log is what it was', t => {
