@@ -92,8 +92,8 @@ function checkDigest(
 }
 
 /**
- * The facts from `from` through `to`, as plain JSON: ids as decimal strings, bytes in hex, jobspecs as objects. `seq` is the place in the log; a
- * report's own number, which its rank counts, is `reportSeq`.
+ * The facts from `from` through `to`, as plain JSON: ids as decimal strings, bytes in hex, jobspecs as objects. `seq` is the
+ * place in the log; a report's own number, which its rank counts, is `reportSeq`.
  */
 export async function* dumpFacts(
 	log: EventLog,
@@ -113,13 +113,10 @@ export async function* dumpFacts(
 }
 
 function plainFact(fact: unknown): object {
-	const {seq: reportSeq, ...rest} = plain(fact) as {readonly seq?: number; readonly jobspec?: StoredJobspec};
-	const {jobspec} = rest;
-	return {
-		...rest,
-		...(jobspec === undefined ? {} : {jobspec: plain(readJobspec(jobspec))}),
-		...(reportSeq === undefined ? {} : {reportSeq}),
-	};
+	const {jobspec} = fact as {readonly jobspec?: StoredJobspec};
+	const readable = jobspec === undefined ? fact : {...(fact as object), jobspec: readJobspec(jobspec)};
+	const {seq: reportSeq, ...rest} = plain(readable) as {readonly seq?: number};
+	return reportSeq === undefined ? rest : {...rest, reportSeq};
 }
 
 /** A value that JSON can carry. */

@@ -5,41 +5,48 @@
 import type {Jobspec} from './jobspec.ts';
 import {parseJson, stringifyJson} from './json.ts';
 
-export type StoredJobspec = string | Jobspec;
+export interface JobspecText {
+	readonly json: string;
+}
 
-/** Of all texts that are remembered as read: some hundred ordinary ones, more than are under way at once. */
-const READ_CHARS_MAX = 1024 * 1024;
+export type StoredJobspec = JobspecText | Jobspec;
 
-/** By text, the one read first at the front. */
-const read = new Map<string, Jobspec>();
-let readChars = 0;
+/** Of texts that were outlined. */
+const outlines = new WeakMap<JobspecText, Jobspec>();
 
-export function storeJobspec(jobspec: Jobspec): string {
-	const text = stringifyJson(jobspec);
-	remember(text, jobspec);
-	return text;
+export function storeJobspec(jobspec: Jobspec): JobspecText {
+	const stored = {json: stringifyJson(jobspec)};
+	outlines.set(stored, outlined(jobspec));
+	return stored;
 }
 
 /**
- * What was stored. It had passed `parseJobspec`, unless another machine says so.
+ * All of what was stored, read anew. It had passed `parseJobspec`, unless another machine says so.
  * @throws {SystemError} EINVAL when the text is no JSON.
  */
 export function readJobspec(stored: StoredJobspec): Jobspec {
-	if (typeof stored !== 'string') return stored;
-	const known = read.get(stored);
-	if (known !== undefined) return known;
-	const jobspec = parseJson(stored) as unknown as Jobspec;
-	remember(stored, jobspec);
-	return jobspec;
+	return isText(stored) ? (parseJson(stored.json) as unknown as Jobspec) : stored;
 }
 
-function remember(text: string, jobspec: Jobspec): void {
-	if (read.has(text)) return;
-	read.set(text, jobspec);
-	readChars += text.length;
-	for (const [oldest] of read) {
-		if (readChars <= READ_CHARS_MAX) break;
-		read.delete(oldest);
-		readChars -= oldest.length;
-	}
+/**
+ * What was stored without what only its launch needs, environment and files. It is kept as long as `stored` itself, so that
+ * whoever goes through all jobs reads none of them again.
+ * @throws {SystemError} EINVAL when the text is no JSON.
+ */
+export function outlineOf(stored: StoredJobspec): Jobspec {
+	if (!isText(stored)) return stored;
+	const known = outlines.get(stored);
+	if (known !== undefined) return known;
+	const outline = outlined(readJobspec(stored));
+	outlines.set(stored, outline);
+	return outline;
+}
+
+function isText(stored: StoredJobspec): stored is JobspecText {
+	return typeof (stored as JobspecText | undefined)?.json === 'string';
+}
+
+function outlined({attributes, ...rest}: Jobspec): Jobspec {
+	const {environment: _environment, files: _files, ...system} = attributes.system;
+	return {...rest, attributes: {...attributes, system}};
 }

@@ -196,7 +196,7 @@ const context: JobContext = {
 	urgency: 16,
 	priority: 0,
 	flags: 0,
-	jobspec: '',
+	jobspec: {json: ''},
 	requestId: null,
 	attempt: 0,
 	R: null,

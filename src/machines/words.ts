@@ -49,7 +49,7 @@ const jobFacts: FactTable<JobFact, 'id'> = {
 			userid: 'who submitted it',
 			urgency: '0 (held) to 31',
 			flags: 'submit flags of RFC 21',
-			jobspec: 'RFC 14, as it was accepted, as JSON text (an object in the oldest logs)',
+			jobspec: 'RFC 14, as it was accepted, as JSON text in `json` (the oldest logs have it itself)',
 			requestId: "the client's own name of this submit, or null",
 			dependencies: 'what it waits for (RFC 26); absent: nothing',
 		},

@@ -1,6 +1,6 @@
 /** A state as people look at it: plain JSON, ids as text, times in epoch seconds. Pure. */
 import {decodeJobid, encodeJobid} from '../formats/jobid.ts';
-import {readJobspec} from '../formats/stored-jobspec.ts';
+import {outlineOf} from '../formats/stored-jobspec.ts';
 import type {DurableState} from '../machines/durable-state.ts';
 import type {JobContext, JobSnapshot} from '../machines/job.ts';
 import {plain} from '../broker/log-view.ts';
@@ -54,7 +54,7 @@ function listView(
 }
 
 function nameOf(jobspec: JobContext['jobspec']): string {
-	return readJobspec(jobspec).attributes.system.job?.name ?? '';
+	return outlineOf(jobspec).attributes.system.job?.name ?? '';
 }
 
 /** Any RFC 19 form, a number, or a job as `jobs` lists it. */

@@ -2,7 +2,7 @@
 import {encodeJobid} from '../formats/jobid.ts';
 import {requestOf} from '../formats/jobspec.ts';
 import {describeWaitStatus} from '../formats/signal.ts';
-import {readJobspec} from '../formats/stored-jobspec.ts';
+import {outlineOf} from '../formats/stored-jobspec.ts';
 import {resultOf} from '../machines/archive-row.ts';
 import type {DurableState} from '../machines/durable-state.ts';
 import type {JobContext} from '../machines/job.ts';
@@ -106,7 +106,7 @@ const NAMED_MAX = 5;
 function waitOf(state: DurableState, job: JobContext, cite: Cite): readonly string[] {
 	if (job.priority === 0)
 		return [`It is held: its urgency is 0${cite('job.urgency') || cite('job.submit')}.`];
-	const {nslots, coresPerSlot, nnodes} = requestOf(readJobspec(job.jobspec));
+	const {nslots, coresPerSlot, nnodes} = requestOf(outlineOf(job.jobspec));
 	const needs = `${nslots * coresPerSlot} core(s)${nnodes === null ? '' : ` on ${nnodes} node(s)`}`;
 	const jobs = [...state.jobs.values()];
 	const ahead = jobs.filter(
@@ -131,7 +131,7 @@ function namesOf(jobs: readonly {readonly context: JobContext}[]): string {
 }
 
 function queueOf({queues}: DurableState, {jobspec}: JobContext, cite: Cite): readonly string[] {
-	const name = readJobspec(jobspec).attributes.system.queue ?? '';
+	const name = outlineOf(jobspec).attributes.system.queue ?? '';
 	const queue = queues.get(name);
 	if (queue === undefined || isStarted(queue)) return [];
 	const reason = queue.context.stopReason || 'no reason given';

@@ -365,7 +365,7 @@ test('a job of lost+found that was found on a node is a job again, and that of i
 		userid: 1000,
 		urgency: 16,
 		flags: 0,
-		jobspec: '{"version":1}',
+		jobspec: {json: '{"version":1}'},
 		R: {version: 1, execution: {R_lite: [{rank: '0', children: {core: '0'}}], nodelist: ['n']}},
 		attempt: 1,
 		submitMs: 1,

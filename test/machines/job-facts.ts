@@ -10,7 +10,7 @@ export const JOB_ID = 7n;
 /** No job of the pool has a part there. */
 export const ALIEN_RANK = 9;
 const AT_MS = 1_700_000_000_000;
-const JOBSPEC = '{"version":1}';
+const JOBSPEC = {json: '{"version":1}'};
 
 export const R_OF_TWO = {version: 1, execution: {R_lite: [{rank: '0-1', children: {core: '0'}}]}};
 

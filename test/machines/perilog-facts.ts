@@ -20,7 +20,7 @@ export function perilogPool({context}: JobSnapshot): JobFact[] {
 			userid: 1,
 			urgency: 16,
 			flags: 0,
-			jobspec: '{"version":1}',
+			jobspec: {json: '{"version":1}'},
 			R: R_OF_TWO,
 			attempt: context.attempt + 1,
 			submitMs: AT_MS,

@@ -4,7 +4,7 @@ import {stringifyJson} from '../../formats/json.ts';
 import {requestOf, type Jobspec} from '../../formats/jobspec.ts';
 import {outputPaths, shellOptionsOf} from '../../formats/shell-options.ts';
 import {wrapSigned} from '../../formats/sign-none.ts';
-import {readJobspec} from '../../formats/stored-jobspec.ts';
+import {outlineOf, readJobspec} from '../../formats/stored-jobspec.ts';
 import type {ArchiveRow} from '../../machines/archive-row.ts';
 import type {JobContext} from '../../machines/job.ts';
 import type {OutputStream} from '../../ports/process-host.ts';
@@ -66,7 +66,7 @@ export class JobInfo {
 			case 'guest.exec.eventlog':
 				return watchExecEventlog({...this.#options, id}, sink);
 			case 'guest.output': {
-				const jobspec = readJobspec(job.jobspec);
+				const jobspec = outlineOf(job.jobspec);
 				const watch = new OutputWatch({
 					core,
 					reader: this.#reader,

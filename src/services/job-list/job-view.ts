@@ -2,7 +2,7 @@
 import {exitCodeOf} from '../../formats/signal.ts';
 import {requestOf} from '../../formats/jobspec.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
-import {readJobspec} from '../../formats/stored-jobspec.ts';
+import {outlineOf} from '../../formats/stored-jobspec.ts';
 import {dependenciesOf} from '../../machines/job-dependencies.ts';
 import {resultOf, type JobResult} from '../../machines/archive-row.ts';
 import type {JobContext} from '../../machines/job.ts';
@@ -34,7 +34,7 @@ export type JobView = Readonly<Record<string, unknown>> & {readonly id: bigint; 
 
 /** @param outOfContact the ranks whose broker can't be reached at present, as an idset, or ''. */
 export function jobViewOf(value: string, job: JobContext, outOfContact = ''): JobView {
-	const jobspec = readJobspec(job.jobspec);
+	const jobspec = outlineOf(job.jobspec);
 	const {system} = jobspec.attributes;
 	const {ntasks, nslots, coresPerSlot, nnodes} = requestOf(jobspec);
 	const R = job.R === null ? null : ResourceSet.parse(job.R);

@@ -3,9 +3,8 @@
  * job shell does within one rank. Counted from when this root heard of it, so that neither a restart nor a stepped clock ends
  * a job too early. A rank out of contact may have ended long ago: only what is known to go on counts.
  */
-import {parseJobspec} from '../../formats/jobspec.ts';
 import {shellOptionsOf} from '../../formats/shell-options.ts';
-import {readJobspec} from '../../formats/stored-jobspec.ts';
+import {outlineOf} from '../../formats/stored-jobspec.ts';
 import type {JobSnapshot} from '../../machines/job.ts';
 import type {Timer} from '../../ports/clock.ts';
 import type {Core} from '../core.ts';
@@ -25,9 +24,7 @@ export function watchExitTimeouts(core: Core): void {
 	};
 	/** Waits the whole time, then looks twice. */
 	const begin = (id: bigint, job: JobSnapshot) => {
-		const {exitTimeoutMs = EXIT_TIMEOUT_MS_DEFAULT} = shellOptionsOf(
-			parseJobspec(readJobspec(job.context.jobspec)),
-		);
+		const {exitTimeoutMs = EXIT_TIMEOUT_MS_DEFAULT} = shellOptionsOf(outlineOf(job.context.jobspec));
 		if (!Number.isFinite(exitTimeoutMs)) return;
 		wait(id, exitTimeoutMs, () =>
 			judge(id, () => wait(id, TELL_MS_MAX, () => judge(id, () => end(id, exitTimeoutMs)))),

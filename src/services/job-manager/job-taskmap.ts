@@ -1,16 +1,15 @@
 /** Which tasks of a job run on which of its ranks. Pure. */
-import {parseJobspec} from '../../formats/jobspec.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import {shellOptionsOf} from '../../formats/shell-options.ts';
 import {placeTasks} from '../../formats/task-placement.ts';
 import {tasksByNode, type Taskmap} from '../../formats/taskmap.ts';
-import {readJobspec} from '../../formats/stored-jobspec.ts';
+import {outlineOf} from '../../formats/stored-jobspec.ts';
 import type {JobContext} from '../../machines/job.ts';
 import {tasksOf} from '../job-exec/launch-spec.ts';
 
 /** By position in R. @throws {SystemError} EINVAL: its `taskmap` option does not fit it. */
 export function taskmapOf({jobspec, R}: Pick<JobContext, 'jobspec' | 'R'>): Taskmap {
-	const parsed = parseJobspec(readJobspec(jobspec));
+	const parsed = outlineOf(jobspec);
 	const tasks = tasksOf(parsed, ResourceSet.parse(R));
 	return placeTasks(
 		shellOptionsOf(parsed).taskmap,

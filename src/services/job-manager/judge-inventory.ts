@@ -2,7 +2,7 @@
  * The comparison after every (re)join of a rank (DESIGN section 8): what the root's log says about its parts against what
  * the rank has. Pure. The reports of the parts themselves come afterwards, in order, each on its own.
  */
-import {readJobspec} from '../../formats/stored-jobspec.ts';
+import {outlineOf} from '../../formats/stored-jobspec.ts';
 import {partKey} from '../../machines/part.ts';
 import type {JobContext, JobSnapshot} from '../../machines/job.ts';
 import type {RankPart} from '../../machines/job-report.ts';
@@ -123,7 +123,7 @@ export function lostFactsOf({value, context}: JobSnapshot, loss: Loss): FactBody
 
 /** `--requeue`: `attributes.system.requeue` of the jobspec. */
 export function asksForRequeue({jobspec}: JobContext): boolean {
-	return readJobspec(jobspec).attributes.system['requeue'] === true;
+	return outlineOf(jobspec).attributes.system['requeue'] === true;
 }
 
 function lossOf(

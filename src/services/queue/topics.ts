@@ -1,6 +1,6 @@
 /** The topics `job-manager.queue-*`, `drain` and `idle` (docs/services.md), at the root. */
 import {SystemError} from '../../formats/errno.ts';
-import {readJobspec} from '../../formats/stored-jobspec.ts';
+import {outlineOf} from '../../formats/stored-jobspec.ts';
 import type {RpcRequest} from '../../net/rpc-request.ts';
 import type {ServiceRegistry} from '../../net/service-registry.ts';
 import type {JobSnapshot} from '../../machines/job.ts';
@@ -60,7 +60,7 @@ function statusOf(request: RpcRequest, core: Core, queues: Queues): object {
 
 function countsOf(core: Core, name: string): object {
 	const jobs = [...core.state.jobs.values()].filter(
-		({context}) => queueOf(readJobspec(context.jobspec)) === name,
+		({context}) => queueOf(outlineOf(context.jobspec)) === name,
 	);
 	const countOf = (isOne: (job: JobSnapshot) => boolean) => jobs.filter(isOne).length;
 	return {
@@ -89,8 +89,7 @@ function isIdle(core: Core, queues: Queues): boolean {
 	for (const job of core.state.jobs.values()) {
 		if (!isPending(job)) return false;
 		const {priority, jobspec} = job.context;
-		if (job.value === 'sched' && priority > 0 && queues.isStarted(queueOf(readJobspec(jobspec))))
-			return false;
+		if (job.value === 'sched' && priority > 0 && queues.isStarted(queueOf(outlineOf(jobspec)))) return false;
 	}
 	return true;
 }

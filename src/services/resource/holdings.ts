@@ -4,7 +4,7 @@
  */
 import {ResourceSet} from '../../formats/resource-set.ts';
 import {Idset} from '../../formats/idset.ts';
-import {readJobspec} from '../../formats/stored-jobspec.ts';
+import {outlineOf} from '../../formats/stored-jobspec.ts';
 import type {Change} from '../../machines/durable-state.ts';
 import type {JobContext, JobEvent} from '../../machines/job.ts';
 import type {Core} from '../core.ts';
@@ -29,7 +29,7 @@ export function keepHoldings({core, pool, onFree}: HoldingsOptions): void {
 	core.onChange(changed);
 
 	function holdAll(job: JobContext): void {
-		if (bypassOf(readJobspec(job.jobspec)) !== null) return; // It holds nothing.
+		if (bypassOf(outlineOf(job.jobspec)) !== null) return; // It holds nothing.
 		if (job.hasResources && job.R !== null) pool.hold(job.id, notReleased(job));
 	}
 

@@ -6,7 +6,7 @@
  */
 import {requestOf} from '../../formats/jobspec.ts';
 import type {ResourceSet} from '../../formats/resource-set.ts';
-import {readJobspec} from '../../formats/stored-jobspec.ts';
+import {outlineOf} from '../../formats/stored-jobspec.ts';
 import type {PerilogPlan} from '../../machines/job-perilog.ts';
 import type {Core} from '../core.ts';
 import {Queues, queueOf} from '../queue/queues.ts';
@@ -120,12 +120,12 @@ export class Scheduler {
 
 	#add(entry: QueueEntry): void {
 		const job = this.#core.state.jobs.get(entry.id);
-		if (job !== undefined && bypassOf(readJobspec(job.context.jobspec)) !== null) {
+		if (job !== undefined && bypassOf(outlineOf(job.context.jobspec)) !== null) {
 			this.#bypassing.add(entry.id);
 			this.wake();
 			return;
 		}
-		const queue = job === undefined ? '' : queueOf(readJobspec(job.context.jobspec));
+		const queue = job === undefined ? '' : queueOf(outlineOf(job.context.jobspec));
 		this.#places.set(entry.id, {queue, entry});
 		this.queueOf(queue).add(entry);
 		// Behind one that waits there is nothing new to be found.
@@ -198,7 +198,7 @@ export class Scheduler {
 			this.#places.delete(id);
 			return 'over';
 		}
-		const needs = this.#needs.read(readJobspec(job.context.jobspec));
+		const needs = this.#needs.read(outlineOf(job.context.jobspec));
 		const known = this.#awayReasons.get(needs.key);
 		if (known !== undefined) {
 			this.#setAway({queue, entry}, known);
@@ -242,14 +242,14 @@ export class Scheduler {
 	/** Gives a job what it names itself, once all its ranks can be reached. */
 	#grant(id: bigint): void {
 		const job = this.#core.state.jobs.get(id);
-		const found = job?.value === 'sched' ? bypassOf(readJobspec(job.context.jobspec)) : null;
+		const found = job?.value === 'sched' ? bypassOf(outlineOf(job.context.jobspec)) : null;
 		if (job === undefined || found === null) {
 			this.#bypassing.delete(id);
 			return;
 		}
 		if (![...found.ranks.keys()].every(rank => this.#core.isReconciled(rank))) return;
 		this.#bypassing.delete(id);
-		this.#allocate(id, {found, nslots: requestOf(readJobspec(job.context.jobspec)).nslots});
+		this.#allocate(id, {found, nslots: requestOf(outlineOf(job.context.jobspec)).nslots});
 	}
 
 	#setAway({queue, entry}: Place, reason: string): void {
@@ -263,7 +263,7 @@ export class Scheduler {
 		{found, nslots, perilog}: {found: ResourceSet; nslots: number; perilog?: PerilogPlan | undefined},
 	): void {
 		const {clock, state} = this.#core;
-		const jobspec = readJobspec(state.jobs.get(id)!.context.jobspec);
+		const jobspec = outlineOf(state.jobs.get(id)!.context.jobspec);
 		const startMs = clock.epochMs();
 		const durationMs = jobspec.attributes.system.duration * 1000;
 		const R = found.withInfo({

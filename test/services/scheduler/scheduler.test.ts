@@ -6,7 +6,7 @@ import assert from 'node:assert/strict';
 import test from 'ava';
 import fc from 'fast-check';
 import {requestOf} from '../../../src/formats/jobspec.ts';
-import {readJobspec} from '../../../src/formats/stored-jobspec.ts';
+import {outlineOf} from '../../../src/formats/stored-jobspec.ts';
 import {Scheduler} from '../../../src/services/scheduler/scheduler.ts';
 import {SoleMembership} from '../../../src/services/membership.ts';
 import {Resources} from '../../../src/services/resource/resources.ts';
@@ -123,13 +123,13 @@ test('whatever comes and goes: no core twice, everyone in turn, and all run in t
 			const check = () => {
 				const running = [...core.state.jobs.values()].filter(({value}) => value === 'run');
 				const used = running.reduce(
-					(sum, {context}) => sum + requestOf(readJobspec(context.jobspec)).nslots,
+					(sum, {context}) => sum + requestOf(outlineOf(context.jobspec)).nslots,
 					0,
 				);
 				assert.equal(CORES - used, pool.free().coreCount);
 				const head = scheduler.queueOf('').first;
 				if (head === undefined) return;
-				const wanted = requestOf(readJobspec(core.state.jobs.get(head.id)!.context.jobspec)).nslots;
+				const wanted = requestOf(outlineOf(core.state.jobs.get(head.id)!.context.jobspec)).nslots;
 				assert.ok(wanted > pool.free().coreCount, 'the head fits, and was not started');
 			};
 			for (const {ntasks, urgency, end} of todo) {
