@@ -2,6 +2,7 @@
  * A jobspec as facts, rows and messages carry it: one JSON text, which is encoded, kept and passed on many times and read
  * rarely. Logs of before that have the object itself, and keep it: a replay must reach the same state.
  */
+import {SystemError} from './errno.ts';
 import type {Jobspec} from './jobspec.ts';
 import {parseJson, stringifyJson} from './json.ts';
 
@@ -25,7 +26,13 @@ export function storeJobspec(jobspec: Jobspec): JobspecText {
  * @throws {SystemError} EINVAL when the text is no JSON.
  */
 export function readJobspec(stored: StoredJobspec): Jobspec {
-	return isText(stored) ? (parseJson(stored.json) as unknown as Jobspec) : stored;
+	if (!isText(stored)) return stored;
+	try {
+		return parseJson(stored.json) as unknown as Jobspec;
+	} catch (error) {
+		if (!(error instanceof SystemError)) throw error;
+		throw new SystemError(error.code, `jobspec: ${error.message}`, {cause: error});
+	}
 }
 
 /**

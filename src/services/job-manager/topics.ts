@@ -1,7 +1,7 @@
 /** The topics of `job-ingest` and `job-manager` (docs/services.md). */
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {Idset} from '../../formats/idset.ts';
-import {parseJson} from '../../formats/json.ts';
+import {readJobspec} from '../../formats/stored-jobspec.ts';
 import {unwrapSigned} from '../../formats/sign-none.ts';
 import {signalName} from '../../formats/signal.ts';
 import {returnCodeOf} from '../../machines/job-report.ts';
@@ -41,7 +41,7 @@ export function registerJobManager({core, registry, manager, archive}: JobManage
 		}
 		const {payload, userid} = unwrapSigned(J);
 		const requestId = fields.any('request_id') === undefined ? null : fields.text('request_id');
-		const jobspec = parseJobspecText(payload);
+		const jobspec = readJobspec({json: payload});
 		const id = manager.submit({jobspec, urgency: fields.integer('urgency', 16), flags, userid, requestId});
 		request.respond({id});
 	});
@@ -123,14 +123,6 @@ function nodeDead(manager: JobManager, request: RpcRequest): void {
 	for (const rank of ranks) manager.checkAway(rank);
 	const count = ranks.reduce((sum, rank) => sum + manager.declareDead(rank, reason), 0);
 	request.respond({ranks: Idset.from(ranks).toString(), count});
-}
-
-function parseJobspecText(text: string): unknown {
-	try {
-		return parseJson(text);
-	} catch (error) {
-		throw new SystemError('EINVAL', `jobspec: invalid JSON: ${(error as Error).message}`);
-	}
 }
 
 function isOf(userid: number, owner: number): boolean {

@@ -298,6 +298,34 @@ test('a root that has lost its log finds a job of three ranks again, and nothing
 	await nothingIsLeft(t, world);
 });
 
+for (const jobspec of [undefined, {json: '{'}, {json: '{"version":1}'}, {version: 1}]) {
+	test(`a found job whose jobspec is ${JSON.stringify(jobspec)} is left alone, and holds what its directory says`, async t => {
+		const world = await worldOf();
+		const id = submit(world, LONG);
+		await started(world, id);
+		world.kill(0, {hold: true});
+		world.get(0).wipe();
+		for (const {node} of world.ranks) {
+			for (const {spec} of node.parts.values()) {
+				const record = JSON.parse(spec.record) as object;
+				Object.assign(spec, {record: JSON.stringify({...record, jobspec})});
+			}
+		}
+		world.get(0).release();
+		await whole(world);
+		t.is(jobOf(world, id), undefined);
+		for (const {rank, node, lines} of world.ranks) {
+			t.is(node.aliveTasks, 1, `tasks on rank ${rank}`);
+			t.regex(lines.join('\n'), /cannot be registered again, and is left as it is: EINVAL.*jobspec/);
+		}
+		const {ghosts} = world.root!.scheduling.resources;
+		t.deepEqual(
+			[...ghosts.all].map(ghost => [ghost.id, ghost.rank]).sort(),
+			[0, 1, 2].map(rank => [id, rank]),
+		);
+	});
+}
+
 test('a rank of a found job that has nothing of it ends the job instead of starting it again', async t => {
 	const world = await worldOf();
 	const id = submit(world, LONG);
