@@ -1,72 +1,22 @@
 /**
- * Goal: what is promised about a job over several ranks when a node reboots, stays away, is declared dead, forgets, or
- * can't start its part; each as one scenario on simulated nodes.
+ * Goal: what is promised about a job over several ranks when a node reboots, stays away, is declared dead, or can't start
+ * its part; each as one scenario on simulated nodes.
  */
 import test from 'ava';
-import type {JobContext} from '../../../src/machines/job.ts';
 import {JobList} from '../../../src/services/job-list/job-list.ts';
 import {jobspecOf} from '../job-fixture.ts';
-import {RanksWorld, type RanksOptions} from './ranks-world.ts';
-
-const LONG = ['sleep', '1000'];
-
-async function worldOf(options: Partial<RanksOptions> = {}): Promise<RanksWorld> {
-	const world = new RanksWorld({size: 3, ...options});
-	world.start();
-	await whole(world);
-	return world;
-}
-
-const whole = (world: RanksWorld) =>
-	world.clock.run(() => world.isWhole, {withinMs: 60_000, what: 'all ranks are reconciled'});
-
-function submit(world: RanksWorld, argv: readonly string[], system: object = {}, nnodes = 3): bigint {
-	const jobspec = jobspecOf({argv, ntasks: nnodes, nnodes, systemAttributes: {...system}});
-	return world.root!.manager.submit({jobspec, urgency: 16, flags: 0, userid: 1000, requestId: null});
-}
-
-const jobOf = (world: RanksWorld, id: bigint) => world.get(0).life?.core?.state.jobs.get(id);
-const rowOf = (world: RanksWorld, id: bigint) => world.root?.archive.job(id);
-const namesOf = (job: JobContext | undefined) => (job?.events ?? []).map(({name}) => name);
-
-async function started(world: RanksWorld, id: bigint, attempt = 1): Promise<void> {
-	const isStarted = () => {
-		const job = jobOf(world, id);
-		return job?.context.started === true && job.context.attempt === attempt;
-	};
-	await world.clock.run(isStarted, {withinMs: 20_000, what: `attempt ${attempt} of job ${id} has started`});
-}
-
-async function ended(world: RanksWorld, id: bigint): Promise<JobContext & {readonly result: string}> {
-	await world.clock.run(() => rowOf(world, id) !== undefined, {
-		withinMs: 100_000,
-		what: `job ${id} ends; ${world.ranks.map(({lines}) => lines.slice(-3).join()).join(' | ')}`,
-	});
-	return rowOf(world, id)!;
-}
-
-async function nothingIsLeft(t: import('ava').ExecutionContext, world: RanksWorld): Promise<void> {
-	await world.clock.pass(5000);
-	for (const {rank, node, life} of world.ranks) {
-		t.is(node.aliveTasks, 0, `tasks on rank ${rank}`);
-		t.is(node.parts.size, 0, `directories on rank ${rank}`);
-		t.is(life?.core?.state.parts.size, 0, `parts that rank ${rank} remembers`);
-		const counts = new Map<string, number>();
-		for (const start of node.starts) counts.set(start, (counts.get(start) ?? 0) + 1);
-		t.true(
-			[...counts.values()].every(count => count === 1),
-			`started once: ${node.starts.join()}`,
-		);
-	}
-	t.deepEqual([...world.root!.scheduling.resources.pool.held.keys()], []);
-}
-
-async function reboot(world: RanksWorld, rank: number): Promise<void> {
-	world.kill(rank, {hold: true});
-	world.get(rank).node.reboot(`boot-2-of-${rank}`);
-	world.get(rank).release();
-	await whole(world);
-}
+import {
+	LONG,
+	worldOf,
+	whole,
+	submit,
+	jobOf,
+	namesOf,
+	started,
+	ended,
+	nothingIsLeft,
+	reboot,
+} from './rank-jobs.ts';
 
 test('a node that rebooted ends its job, naming the node, and the parts on other ranks are ended', async t => {
 	const world = await worldOf();
@@ -279,69 +229,6 @@ test('a rank that was away for longer than its lease and comes back before the r
 		t.is(exception?.type, requeue ? 'cancel' : 'node-failure');
 		await nothingIsLeft(t, world);
 	}
-});
-
-test('a root that has lost its log finds a job of three ranks again, and nothing of it runs twice', async t => {
-	const world = await worldOf();
-	const id = submit(world, ['sh', '-c', 'sleep 20; exit 9']);
-	await started(world, id);
-	await world.clock.pass(500);
-	world.kill(0, {hold: true});
-	world.get(0).wipe();
-	world.get(0).release();
-	await whole(world);
-	await started(world, id);
-	t.deepEqual(namesOf(jobOf(world, id)?.context).slice(-2), ['debug.adopt', 'start']);
-	t.is(world.get(0).life!.core!.state.lastJobId, id);
-	const {result, waitStatus, attempt} = await ended(world, id);
-	t.deepEqual([result, waitStatus, attempt], ['FAILED', 9 << 8, 1]);
-	await nothingIsLeft(t, world);
-});
-
-for (const jobspec of [undefined, {json: '{'}, {json: '{"version":1}'}, {version: 1}]) {
-	test(`a found job whose jobspec is ${JSON.stringify(jobspec)} is left alone, and holds what its directory says`, async t => {
-		const world = await worldOf();
-		const id = submit(world, LONG);
-		await started(world, id);
-		world.kill(0, {hold: true});
-		world.get(0).wipe();
-		for (const {node} of world.ranks) {
-			for (const {spec} of node.parts.values()) {
-				const record = JSON.parse(spec.record) as object;
-				Object.assign(spec, {record: JSON.stringify({...record, jobspec})});
-			}
-		}
-		world.get(0).release();
-		await whole(world);
-		t.is(jobOf(world, id), undefined);
-		for (const {rank, node, lines} of world.ranks) {
-			t.is(node.aliveTasks, 1, `tasks on rank ${rank}`);
-			t.regex(lines.join('\n'), /cannot be registered again, and is left as it is: EINVAL.*jobspec/);
-		}
-		const {ghosts} = world.root!.scheduling.resources;
-		t.deepEqual(
-			[...ghosts.all].map(ghost => [ghost.id, ghost.rank]).sort(),
-			[0, 1, 2].map(rank => [id, rank]),
-		);
-	});
-}
-
-test('a rank of a found job that has nothing of it ends the job instead of starting it again', async t => {
-	const world = await worldOf();
-	const id = submit(world, LONG);
-	await started(world, id);
-	for (const rank of [0, 1, 2]) world.kill(rank, {hold: true});
-	world.get(0).wipe();
-	world.get(2).wipe();
-	world.get(2).node.killTask({id, attempt: 1}, 2);
-	await world.clock.pass(100);
-	world.get(2).node.parts.clear();
-	for (const rank of [0, 1, 2]) world.get(rank).release();
-	await whole(world);
-	const {exception} = await ended(world, id);
-	t.deepEqual([exception?.type, exception?.severity], ['exec', 0]);
-	t.regex(exception?.note ?? '', /rank 2 has no trace/);
-	await nothingIsLeft(t, world);
 });
 
 test('whichever message is lost, the job comes to its end', async t => {
