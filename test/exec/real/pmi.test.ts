@@ -129,7 +129,9 @@ test('a task that aborts ends its job with the reason', async t => {
 	const site = createRealSite(t);
 	const life = await live(site);
 	const script =
-		'if [ $PMI_RANK = 1 ]; then echo "cmd=abort exitcode=3 error_msg=no more memory" >&$PMI_FD; fi; exec sleep 60';
+		`if [ $PMI_RANK = 0 ]; then : >${site.dir}/started; exec sleep 60; fi; ` +
+		`until [ -e ${site.dir}/started ]; do sleep 0.01; done; ` +
+		'echo "cmd=abort exitcode=3 error_msg=no more memory" >&$PMI_FD; exec sleep 60';
 	const spec = specOf(1n, script, {tasks: [0, 1], pmi: {size: 2, values: {}}});
 	life.host.launch(spec);
 	await untilExited(site, life, spec);
