@@ -2,7 +2,16 @@
  * Goal: the names of deleted parts are known to the next shell, as many of the last as are promised, and the highest id for ever.
  * Method: a file in a temporary directory, read again by another instance; damage by hand.
  */
-import {appendFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync} from 'node:fs';
+import {execFileSync} from 'node:child_process';
+import {
+	appendFileSync,
+	existsSync,
+	mkdirSync,
+	mkdtempSync,
+	readFileSync,
+	rmSync,
+	writeFileSync,
+} from 'node:fs';
 import test, {type ExecutionContext} from 'ava';
 import {rankDir, type RankSite} from '../../../src/exec/part-paths.ts';
 import {FORGOTTEN_MIN, ForgottenParts} from '../../../src/exec/real/forgotten-parts.ts';
@@ -74,4 +83,23 @@ test('a name that can not be written down is an error with the reason, and may b
 	mkdirSync(rankDir(site));
 	parts.add(key(1));
 	t.true(parts.has(key(1)));
+});
+
+test('a name that a full disk cut off counts for nothing when there is room again, and the next one is whole', t => {
+	const site = siteOf(t);
+	const dir = rankDir(site);
+	execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=4k', 'tmpfs', dir]);
+	t.teardown(() => execFileSync('umount', [dir]));
+	const before = `${'10.1\n'.repeat(818)}1.1\n`;
+	writeFileSync(`${dir}/forgotten`, before);
+	const parts = new ForgottenParts(site);
+	t.throws(() => parts.add(key(12)), {code: 'ENOSPC'});
+	t.is(readFileSync(`${dir}/forgotten`, 'utf8'), `${before}12`);
+	execFileSync('mount', ['-o', 'remount,size=8k', dir]);
+	parts.add(key(34));
+	const next = new ForgottenParts(site);
+	t.deepEqual(
+		[key(10), key(1), key(34), key(12), key(1234)].map(each => next.has(each)),
+		[true, true, true, false, false],
+	);
 });
