@@ -98,7 +98,7 @@ if (esbuild === null) {
 		});
 		writeFileSync(join(OUT, `${name}.cjs`), loader(name));
 		// V8 takes a cache only with the flags that it was made with: those by which programCommand starts it.
-		const args = [...(name === 'coppice' ? [] : V8_FLAGS), join(OUT, `${name}.cjs`)];
+		const args = [...(name === 'coppice' ? [] : V8_FLAGS[name]), join(OUT, `${name}.cjs`)];
 		spawnSync(process.execPath, [...args, '--make-cache', ...(SAMPLES[name] ?? [])], {timeout: 30_000});
 		if (!existsSync(join(OUT, `${name}.cache`))) throw new Error(`no cache was made: node ${args.join(' ')}`);
 		const {status} = spawnSync(process.execPath, [...args, '--check-cache'], {timeout: 30_000});

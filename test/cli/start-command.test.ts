@@ -203,7 +203,7 @@ test('a broker in the foreground ends by the signal that asked, and leaves its j
 test('bin/coppice gives a broker the flags and the environment of one that a daemon starts', t => {
 	const text = readFileSync(coppice, 'utf8').split('\n')[1]!;
 	const environment = Object.entries(PROGRAM_ENVIRONMENT).map(([name, value]) => `${name}=${value}`);
-	t.true(text.includes(`f='${V8_FLAGS.join(' ')}'; export ${environment.join(' ')};`));
+	t.true(text.includes(`f='${V8_FLAGS.broker.join(' ')}'; export ${environment.join(' ')};`));
 	const help = execFileSync(coppice, ['broker', '--help'], {encoding: 'utf8'});
 	t.regex(help, /Runs one broker in the foreground/);
 });
