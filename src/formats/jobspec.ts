@@ -262,7 +262,9 @@ function checkAttributes(value: unknown): void {
 }
 
 function checkEnvironment(value: unknown, path: string): void {
-	for (const [name, text] of Object.entries(asObject(value, path))) {
+	const environment = asObject(value, path);
+	for (const name of Object.keys(environment)) {
+		const text = environment[name];
 		if (name === '' || name.includes('=') || name.includes('\0')) {
 			throw new SystemError('EINVAL', `${path}: ${JSON.stringify(name)} can't be the name of a variable`);
 		}

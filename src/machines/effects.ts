@@ -176,9 +176,9 @@ function isToEnd(ranks: JobContext['ranks']): (rank: number) => boolean {
 }
 
 function ranksIn(ranks: JobContext['ranks'], state: string): number[] {
-	return Object.entries(ranks)
-		.filter(([, part]) => part.state === state)
-		.map(([rank]) => Number(rank));
+	const found: number[] = [];
+	for (const rank of Object.keys(ranks)) if (ranks[rank]?.state === state) found.push(Number(rank));
+	return found;
 }
 
 /** Held, default, expedited: RFC 30's urgency as a priority, by the default policy of Flux. */
@@ -196,8 +196,6 @@ function advanceKey(value: string, fact: JobFactBody): string {
 /** The fact that follows from a job's state alone, or null. */
 function advanceOf(value: string, context: JobContext): JobFactBody | null {
 	const {id, ranks, started, finished, hasResources, complaints} = context;
-	const parts = Object.values(ranks);
-	const allExited = parts.every(part => part.state === 'exited');
 	switch (value) {
 		case 'new':
 			return {type: 'job.validate', id};
@@ -206,6 +204,7 @@ function advanceOf(value: string, context: JobContext): JobFactBody | null {
 		case 'priority':
 			return {type: 'job.priority', id, priority: priorityOf(context.urgency)};
 		case 'run': {
+			const parts = Object.values(ranks);
 			if (!started && parts.every(part => part.startedMs !== null)) {
 				return {type: 'job.start', id, atMs: Math.max(...parts.map(part => part.startedMs ?? 0))};
 			}
@@ -219,13 +218,14 @@ function advanceOf(value: string, context: JobContext): JobFactBody | null {
 			return null;
 		}
 		case 'cleanup': {
+			const parts = Object.values(ranks);
 			if (complaints[0] !== undefined) return complain(id, complaints[0]);
 			const prologFinish = prologFinishOf(context);
 			if (prologFinish !== null) return prologFinish;
 			if (started && !finished && !isToRunAgain(context) && parts.every(hasEnded)) return finish(context);
 			const epilog = epilogStartOf(context) ?? epilogFinishOf(context);
 			if (epilog !== null && (finished || !started || isToRunAgain(context))) return epilog;
-			if (!allExited) return null;
+			if (!parts.every(part => part.state === 'exited')) return null;
 			if (hasResources && parts.some(part => !part.released)) {
 				return {type: 'job.release', id, ranks: unreleasedOf(ranks), final: true};
 			}

@@ -320,9 +320,11 @@ function uint32At(bytes: Uint8Array, at: number): number {
 	return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0;
 }
 
+const FIXARRAY_HEADERS = Array.from({length: 16}, (_, length) => Uint8Array.of(0x90 | length));
+
 /** MessagePack's header of an array: fixarray, array 16 or array 32. */
 function arrayHeader(length: number): Uint8Array {
-	if (length < 16) return Uint8Array.of(0x90 | length);
+	if (length < 16) return FIXARRAY_HEADERS[length]!;
 	if (length < 0x1_0000) return Uint8Array.of(0xdc, length >>> 8, length & 0xff);
 	return Uint8Array.of(0xdd, length >>> 24, (length >>> 16) & 0xff, (length >>> 8) & 0xff, length & 0xff);
 }
