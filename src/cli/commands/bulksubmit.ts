@@ -5,7 +5,7 @@ import type {CliContext} from '../context.ts';
 import {flagOption, textOption, textOptions} from '../option-value.ts';
 import {patienceOf} from '../reconnect-option.ts';
 import {readBulkInputs} from '../submit/bulk-inputs.ts';
-import {bulkJobsOf, mapTexts, type BulkJob} from '../submit/bulk-jobs.ts';
+import {BULK_JOBS_MAX, bulkJobsOf, mapTexts, type BulkJob} from '../submit/bulk-jobs.ts';
 import {readBulkOptions, withBulkOptions} from '../submit/bulk-options.ts';
 import {expandTemplate, type BulkValues} from '../submit/bulk-template.ts';
 import {parseDefinitions} from '../submit/define-expression.ts';
@@ -52,7 +52,11 @@ export const bulksubmit: CommandModule = {
 			return 0;
 		}
 		const jobs: BulkJob[] = [];
-		for (const values of order) jobs.push(...(await jobsFor({argv, command, values}, context)));
+		for (const values of order) {
+			for (const job of await jobsFor({argv, command, values}, context)) jobs.push(job);
+			if (jobs.length > BULK_JOBS_MAX)
+				throw new UsageError(`the copies of --cc for each input are more than ${BULK_JOBS_MAX} jobs`);
+		}
 		return submitBulk(context, {jobs, options, patience: patienceOf(argv)});
 	},
 };

@@ -4,9 +4,7 @@
  * the combinations and is begun again when it is shorter.
  */
 import {UsageError} from '../command-error.ts';
-
-/** Combinations beyond this are a mistake rather than a wish. */
-export const COMBINATIONS_MAX = 1_000_000;
+import {BULK_JOBS_MAX} from './bulk-jobs.ts';
 
 export interface BulkInputs {
 	/** What stands before the first separator. */
@@ -91,8 +89,8 @@ function combine(sources: readonly Source[]): string[][] {
 	}
 	const rows = groups.map(lists => linkedRows(lists));
 	const count = rows.reduce((product, {length}) => product * length, 1);
-	if (count > COMBINATIONS_MAX)
-		throw new UsageError(`${count} combinations of inputs, more than ${COMBINATIONS_MAX}`);
+	if (count > BULK_JOBS_MAX)
+		throw new UsageError(`${count} combinations of inputs, more than ${BULK_JOBS_MAX}`);
 	return rows.reduce<string[][]>(
 		(before, group) => before.flatMap(left => group.map(right => [...left, ...right])),
 		[[]],

@@ -11,6 +11,9 @@ import {textOption} from '../option-value.ts';
 import {prepareSubmission} from './prepare-submission.ts';
 import type {Copy, Submission} from './submission.ts';
 
+/** The most jobs of one command line; more are a mistake rather than a wish. */
+export const BULK_JOBS_MAX = 1_000_000;
+
 export interface BulkJob {
 	readonly submission: Submission;
 	readonly copy: Copy | null;
@@ -77,6 +80,8 @@ function copiesOf(argv: ParsedArguments): Copy[] | null {
 	try {
 		const ids = Idset.parse(text);
 		if (ids.isEmpty) throw new SystemError('EINVAL', 'the idset is empty');
+		if (ids.count > BULK_JOBS_MAX)
+			throw new SystemError('E2BIG', `${ids.count} copies, more than ${BULK_JOBS_MAX}`);
 		return [...ids].map(id => ({cc: id, isVisible: cc !== undefined}));
 	} catch (error) {
 		if (!(error instanceof SystemError)) throw error;

@@ -15,10 +15,10 @@ export const lookup: CommandModule = {
 		const [target = ''] = operands(argv, ['RANKS|HOSTS']);
 		const hosts = await RankHosts.fetch(context.session());
 		if (/^[0-9,[\]-]+$/.test(target)) {
-			const found = [...Idset.parse(target)].map(rank => hosts.hostOf(rank));
+			const found = Array.from(Idset.parse(target), rank => hosts.hostOf(rank)); // Ends at the first that is none.
 			await context.print(`${Hostlist.from(found).toString()}\n`);
 		} else {
-			const found = [...Hostlist.parse(target)].map(host => hosts.rankOf(host));
+			const found = Array.from(Hostlist.parse(target), host => hosts.rankOf(host));
 			await context.print(`${Idset.from(found).toString()}\n`);
 		}
 	},
