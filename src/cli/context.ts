@@ -21,7 +21,7 @@ export interface Sink {
 
 /** Standard input. */
 export interface Source {
-	/** `none`: it is closed, or /dev/null. */
+	/** `none`: it is closed, or /dev/null. @throws {SystemError} EISDIR */
 	readonly kind: 'none' | 'data' | 'terminal';
 	/** What comes, read as it is taken; ends with it, and after `stop`. Once. */
 	chunks(): AsyncIterable<Uint8Array>;

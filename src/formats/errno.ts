@@ -102,7 +102,8 @@ export class SystemError extends Error {
 export function asSystemError(error: unknown, fallback: ErrnoName = 'EIO', what = ''): SystemError {
 	if (error instanceof SystemError && what === '') return error;
 	const code = (error as {code?: unknown} | null)?.code;
-	const text = error instanceof Error ? error.message : String(error);
+	const said = error instanceof Error ? error.message : String(error);
+	const text = said.startsWith(`${String(code)}: `) ? said.slice(said.indexOf(' ') + 1) : said; // Node says it twice.
 	return new SystemError(isErrnoName(code) ? code : fallback, what === '' ? text : `${what}: ${text}`, {
 		cause: error,
 	});

@@ -1,7 +1,7 @@
 /** The shell options of a jobspec for stdin (`input.stdin`) and terminals (`pty`) of tasks, as in Flux. */
 import {SystemError} from './errno.ts';
 import {Idset} from './idset.ts';
-import type {Jobspec} from './jobspec.ts';
+import {requestOf, type Jobspec} from './jobspec.ts';
 import {quote} from './quote.ts';
 import {isObject} from './shape.ts';
 
@@ -56,6 +56,24 @@ export function ptyOption({attributes}: Jobspec): PtyOption | null {
 		rows: sizeOf(rows, 'pty.rows') ?? ROWS_DEFAULT,
 		columns: sizeOf(columns, 'pty.columns') ?? COLUMNS_DEFAULT,
 	};
+}
+
+/** @throws {SystemError} EINVAL: an option is wrong, or names tasks that the job does not have. */
+export function checkTaskOptions(jobspec: Jobspec): void {
+	const input = inputOption(jobspec);
+	const pty = ptyOption(jobspec);
+	const all = Idset.range(0, requestOf(jobspec).ntasks - 1);
+	for (const [name, tasks] of [
+		['input.stdin.ranks', input !== null && 'ranks' in input ? input.ranks : null],
+		['pty.ranks', pty?.ranks ?? null],
+	] as const) {
+		const strangers = tasks?.difference(all) ?? Idset.empty;
+		if (strangers.isEmpty) continue;
+		throw new SystemError(
+			'EINVAL',
+			`shell option ${name}: the job has no task ${strangers.toString()}, only ${all.toString()}`,
+		);
+	}
 }
 
 /** Those of `tasks` that `ranks` names. */

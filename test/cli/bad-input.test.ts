@@ -20,9 +20,17 @@ interface Ended {
 }
 
 function coppice(argv: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<Ended> {
+	return ended(COPPICE, argv, env);
+}
+
+function ended(
+	program: string,
+	argv: readonly string[],
+	env: Readonly<Record<string, string>> = {},
+): Promise<Ended> {
 	return new Promise(resolve => {
 		const child = execFile(
-			COPPICE,
+			program,
 			argv,
 			{
 				cwd: instance.root,
@@ -33,6 +41,11 @@ function coppice(argv: readonly string[], env: Readonly<Record<string, string>> 
 		);
 		child.stdin?.end();
 	});
+}
+
+/** A line with redirections; with the command of this checkout. */
+function inShell(line: string): Promise<Ended> {
+	return ended('sh', ['-c', `coppice() { exec ${COPPICE} "$@"; }; ${line}`]);
 }
 
 interface Row {
@@ -61,6 +74,11 @@ const MISTAKES: readonly Row[] = [
 		stderr: /option --cc: invalid idset "5-3": the range 5-3 runs backwards/,
 	},
 	{line: 'submit --cc= true', status: 2, stderr: /option --cc: .*empty/},
+	{
+		line: 'submit --cc=0-1000000000 true',
+		status: 2,
+		stderr: /option --cc: 1000000001 copies, more than 1000000/,
+	},
 	{line: 'submit --cc=1 --bcc=1 true', status: 2, stderr: /exclude each other/},
 	{line: 'submit --requires=host:[ true', status: 2, stderr: /constraint\.hostlist\[0\]: invalid hostlist/},
 	{line: 'submit -o a..b true', status: 2, stderr: /--setopt=a\.\.b: a key is empty/},
@@ -115,6 +133,21 @@ const REFUSALS: readonly Row[] = [
 	{line: 'getattr nope', status: 1, stderr: /nope: ENOENT/},
 	{line: 'ping nope', status: 1, stderr: /nope: ENOSYS/},
 	{line: 'ping -r 7 broker', status: 1, stderr: /rank 7 is not in this instance/},
+	{
+		line: 'overlay lookup 0-1000000000',
+		status: 1,
+		stderr: /ENOENT: rank 1: the instance has the ranks 0 to 0/,
+	},
+	{
+		line: 'run -n2 --input=1,7 cat',
+		status: 1,
+		stderr: /EINVAL: shell option input\.stdin\.ranks: the job has no task 7, only 0-1/,
+	},
+	{
+		line: 'run -n2 -o pty.ranks=2 cat',
+		status: 1,
+		stderr: /EINVAL: shell option pty\.ranks: the job has no task 2, only 0-1/,
+	},
 	{line: 'queue status -q nope', status: 1, stderr: /ENOENT: no queue 'nope'/},
 	{line: 'resource drain 9 x', status: 1, stderr: /coppice resource drain: E/},
 ];
@@ -158,6 +191,39 @@ test('a log that cannot be written is told, and the jobs are there all the same'
 	t.regex(ended.stderr, /ENOENT: \/nowhere\/log: no such file/);
 });
 
+test('what a disk has no room for is said, with the job that was submitted all the same', async t => {
+	const ended = await inShell('coppice submit true >/dev/full');
+	t.is(ended.status, 1);
+	const told = /^coppice submit: ENOSPC: standard output: .*; submitted all the same: (\S+)\n$/.exec(
+		ended.stderr,
+	);
+	t.truthy(told, ended.stderr);
+	t.is((await coppice(['job', 'status', told![1]!])).status, 0);
+});
+
+test('a directory is no standard input, and makes no job', async t => {
+	const ended = await inShell('coppice run cat </');
+	t.deepEqual(ended, {
+		status: 1,
+		stdout: '',
+		stderr: 'coppice run: EISDIR: standard input: it is a directory\n',
+	});
+});
+
+test('job attach -i names only tasks that take standard input', async t => {
+	const {stdout} = await coppice(['submit', '-n3', '--input=0,2', 'cat']);
+	const id = stdout.trim();
+	for (const [tasks, why] of [
+		['9', /EINVAL: no task 9 of the job takes standard input: its tasks 0,2 do/],
+		['0-1', /EINVAL: no task 1 of the job/],
+	] as const) {
+		const ended = await coppice(['job', 'attach', '-i', tasks, id]);
+		t.is(ended.status, 1);
+		t.regex(ended.stderr, why);
+	}
+	t.is((await inShell(`echo x | coppice job attach ${id}`)).stdout, 'x\nx\n');
+});
+
 test('an env file that is there counts', async t => {
 	const path = join(instance.root, 'rules');
 	writeFileSync(path, 'COLOR=green\n');
@@ -167,6 +233,6 @@ test('an env file that is there counts', async t => {
 
 test.after('nothing of it left a job behind, and the instance is well', async t => {
 	const jobs = await instance.jobsUntil('all have ended', rows => rows.every(isInactive));
-	t.is(jobs.length, FAILURES.length + 2);
+	t.is(jobs.length, FAILURES.length + 4);
 	t.is((await coppice(['health'])).status, 0);
 });

@@ -61,12 +61,16 @@ class FakeSink implements Sink {
 	readonly isTerminal: boolean;
 	readonly columns = 80;
 	readonly chunks: Buffer[] = [];
+	readonly #bytesMax: number;
 
-	constructor(isTerminal: boolean) {
+	constructor(isTerminal: boolean, bytesMax = Infinity) {
 		this.isTerminal = isTerminal;
+		this.#bytesMax = bytesMax;
 	}
 
 	async write(chunk: string | Uint8Array): Promise<void> {
+		if (this.bytes.length + chunk.length > this.#bytesMax)
+			throw new SystemError('ENOSPC', 'standard output: no space left on device');
 		this.chunks.push(Buffer.from(chunk as string));
 	}
 
@@ -89,6 +93,8 @@ export interface FakeWorldOptions {
 	readonly files?: Readonly<Record<string, string>>;
 	readonly input?: string;
 	readonly lines?: readonly string[];
+	/** Room for standard output; absent: enough. */
+	readonly stdoutBytesMax?: number;
 	/** What comes on standard input; absent: it is /dev/null. */
 	readonly stdin?: AsyncIterable<Uint8Array>;
 	readonly terminalSize?: TerminalSize;
@@ -115,8 +121,8 @@ export class FakeWorld {
 
 	/** Runs one command line against the fake broker. */
 	async run(argv: readonly string[], options: FakeWorldOptions = {}): Promise<Result> {
-		const {isTerminal = false} = options;
-		const [stdout, stderr] = [new FakeSink(isTerminal), new FakeSink(isTerminal)];
+		const {isTerminal = false, stdoutBytesMax} = options;
+		const [stdout, stderr] = [new FakeSink(isTerminal, stdoutBytesMax), new FakeSink(isTerminal)];
 		const exitCode = await runCli(argv, this.#world({stdout, stderr, options}));
 		return {
 			exitCode,

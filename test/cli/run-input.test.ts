@@ -71,6 +71,19 @@ test('what is read goes to all tasks, and then its end', async t => {
 	t.is(new Set(writes.map(({writer}) => writer)).size, 1);
 });
 
+test('input that can be read only in part is told, ends, and is no success', async t => {
+	const world = new FakeWorld();
+	const kept = serveReader(world);
+	const stdin = (async function* () {
+		yield Buffer.from('one ');
+		throw Object.assign(new Error('EIO: i/o error, read'), {code: 'EIO'});
+	})();
+	const {exitCode, stderr} = await world.run(['run', 'cat'], {stdin});
+	t.is(exitCode, 1);
+	t.is(stderr, 'coppice run: standard input: EIO: i/o error, read\n');
+	t.like(kept, {text: 'one ', ends: 1});
+});
+
 test('answers that are lost with their connection double nothing', async t => {
 	const world = new FakeWorld();
 	const kept = serveReader(world, [0, 2, 3]);

@@ -145,7 +145,10 @@ test('an instance that stays away ends run with 125 and one line', async t => {
 	const {exitCode, stdout, stderr} = await running;
 	t.is(exitCode, 125);
 	t.is(stdout, '');
-	t.regex(stderr, /^coppice run: lost contact with local:\/\/\/run\/coppice\/local [^\n]*\n$/);
+	t.regex(
+		stderr,
+		/^coppice run: lost contact with local:\/\/\/run\/coppice\/local [^\n]*; job \S+ is left as it is\n$/,
+	);
 });
 
 test('a broker that comes back and answers nothing is out of reach, too', async t => {

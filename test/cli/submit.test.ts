@@ -57,6 +57,29 @@ test('every copy becomes one job, in order, though answers are lost', async t =>
 	);
 });
 
+test('ids that cannot be printed are in the error, of every job that was sent, and no more are sent', async t => {
+	await fc.assert(
+		fc.asyncProperty(fc.integer({min: 1, max: 300}), fc.nat({max: 150}), async (count, printable) => {
+			const world = new FakeWorld();
+			let accepted = 0;
+			world.broker.on('job-ingest.submit', request => request.respond({id: 1000 + (accepted += 1)}));
+			const argv = ['submit', `--cc=1-${count}`, 'true'];
+			const {exitCode, stdout, stderr} = await world.run(argv, {stdoutBytesMax: printable * 4});
+			const printed = stdout.split('\n').slice(0, -1);
+			t.is(printed.length, Math.min(count, printable));
+			const told = /^coppice submit: ENOSPC: standard output: .*; submitted all the same: (.+)\n$/.exec(
+				stderr,
+			);
+			t.is(exitCode, printable < count ? 1 : 0);
+			const names = [...printed, ...(told?.[1]?.split(' ') ?? [])];
+			t.is(names.length, accepted);
+			t.is(new Set(names).size, accepted);
+			t.true(accepted <= printable + 128);
+		}),
+		{numRuns: 20},
+	);
+});
+
 test('a copy finds its id in its environment and in {cc}; one of --bcc only in {cc}', async t => {
 	const world = new FakeWorld();
 	world.broker.answer('job-ingest.submit', {id: 1234});

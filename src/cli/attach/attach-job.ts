@@ -2,7 +2,8 @@
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import type {JobId} from '../../formats/jobid.ts';
 import {formatEventBody} from '../../formats/event-text.ts';
-import type {BrokerSession} from '../broker-session.ts';
+import {LostContactError, type BrokerSession} from '../broker-session.ts';
+import {EXIT_FAILURE} from '../command.ts';
 import {explain} from '../command-error.ts';
 import type {CliContext} from '../context.ts';
 import {deferred} from '../deferred.ts';
@@ -29,7 +30,7 @@ export interface AttachOptions {
 }
 
 /**
- * Resolves to the exit status. Rejects with ENOENT for a job that is not known, and a `LostContactError` when the
+ * Resolves to the exit status, which is no success when input was lost. Rejects with ENOENT for a job that is not known, and a `LostContactError` when the
  * instance stayed away.
  */
 export async function attachJob(context: CliContext, options: AttachOptions): Promise<number> {
@@ -57,6 +58,7 @@ export async function attachJob(context: CliContext, options: AttachOptions): Pr
 	]);
 	work.catch(() => undefined); // It loses the race when the user detaches.
 	const isForwarded = options.input !== undefined && !options.isReadOnly;
+	let hasLostInput = false;
 	const stopInput = isForwarded
 		? forwardInput(context, {
 				session,
@@ -64,16 +66,23 @@ export async function attachJob(context: CliContext, options: AttachOptions): Pr
 				...options.input,
 				started: started.promise,
 				detach: code => detached.resolve(code),
+				onLoss: () => {
+					hasLostInput = true;
+				},
 			})
 		: () => undefined;
 	try {
 		const first = await Promise.race([detached.promise, work]);
 		stopInput(); // What is said from here on finds the terminal as it was.
 		if (typeof first === 'number') return first;
-		return await reportEnding(context, first[0], jobidText(id, context.env));
+		const status = await reportEnding(context, first[0], jobidText(id, context.env));
+		return hasLostInput ? Math.max(status, EXIT_FAILURE) : status;
 	} catch (error) {
-		const isUnknown = error instanceof SystemError && error.code === 'ENOENT';
-		throw isUnknown ? explain(`failed to attach to ${jobidText(id, context.env)}`, error) : error;
+		if (!(error instanceof SystemError)) throw error;
+		const name = jobidText(id, context.env);
+		if (error.code === 'ENOENT') throw explain(`failed to attach to ${name}`, error);
+		const Kind = error instanceof LostContactError ? LostContactError : SystemError;
+		throw new Kind(error.code, `${error.message}; job ${name} is left as it is`, {cause: error});
 	} finally {
 		stopInput();
 		ignore();

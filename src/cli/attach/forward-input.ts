@@ -20,6 +20,8 @@ export interface ForwardInputOptions {
 	readonly started: Promise<unknown>;
 	/** The person asked for it, or the terminal is gone. */
 	readonly detach: (exitCode: number) => void;
+	/** Not all of it could be read or passed on: that is told, and the tasks get the end of it. */
+	readonly onLoss: () => void;
 }
 
 const TOPIC = 'job-input.write';
@@ -49,12 +51,17 @@ export function forwardInput(context: CliContext, options: ForwardInputOptions):
 		undo.push(stdin.makeRaw());
 		await forwardTerminal({context, options, sender, undo});
 	};
-	forward().catch((error: unknown) => {
+	const giveUp = async (error: unknown) => {
 		// Who follows the job's events says that contact was lost; that the job is over, they say as well.
 		if (isStopped || error instanceof LostContactError) return;
 		if (error instanceof SystemError && error.code === 'ENOENT') return;
-		void context.warn(`standard input: ${asSystemError(error).toString()}`);
-	});
+		options.onLoss();
+		await context.warn(`standard input: ${asSystemError(error).toString()}`);
+		await sender.send({data: NOTHING, isEnd: true});
+	};
+	forward()
+		.catch(giveUp)
+		.catch(() => undefined); // The end can't be passed on either, and what went wrong is told.
 	return stop;
 }
 

@@ -39,7 +39,7 @@ export const run: CommandModule = {
 		for await (const id of submitAll({session, clock: context.clock, count: 1, requestOf: () => request})) {
 			if (context.isVerbose) await context.warn(`jobid: ${jobidText(id, context.env)}`);
 			const {isLabeled, isUnbuffered} = submission.options;
-			const input = stdin.kind === 'none' ? undefined : inputFor(jobspecOf(submission), 'all');
+			const input = stdin.kind === 'none' ? undefined : inputFor(jobspecOf(submission), null);
 			return attachJob(context, {
 				session,
 				id,

@@ -3,6 +3,7 @@
  */
 import type {WriteStream} from 'node:tty';
 import type {Sink} from '../context.ts';
+import {fileError} from './file-error.ts';
 
 /** 128 + SIGPIPE: what a shell reports of a program that writes into a closed pipe. */
 const EXIT_PIPE = 141;
@@ -10,13 +11,14 @@ const COLUMNS_DEFAULT = 80;
 
 export class ProcessSink implements Sink {
 	readonly #stream: WriteStream;
+	readonly #name: string;
 
-	constructor(stream: WriteStream) {
+	/** @param name for messages */
+	constructor(stream: WriteStream, name: string) {
 		this.#stream = stream;
+		this.#name = name;
 		stream.on('error', (error: NodeJS.ErrnoException) => {
-			if (error.code === 'EPIPE') process.exit(EXIT_PIPE);
-			// Standard error may be what failed: there is nobody left to tell.
-			process.exit(1);
+			if (error.code === 'EPIPE') process.exit(EXIT_PIPE); // Any other is said by the write that failed.
 		});
 	}
 
@@ -30,7 +32,7 @@ export class ProcessSink implements Sink {
 
 	write(chunk: string | Uint8Array): Promise<void> {
 		return new Promise((resolve, reject) => {
-			this.#stream.write(chunk, error => (error == null ? resolve() : reject(error)));
+			this.#stream.write(chunk, error => (error == null ? resolve() : reject(fileError(error, this.#name))));
 		});
 	}
 }

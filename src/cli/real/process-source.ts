@@ -1,9 +1,10 @@
 /** Standard input: what kind it is, its bytes at the pace of whoever takes them, and the terminal it may be. */
 import {spawnSync} from 'node:child_process';
-import {fstatSync, readFileSync} from 'node:fs';
+import {fstatSync, readFileSync, type Stats} from 'node:fs';
 import type {ReadStream} from 'node:tty';
 import {isatty} from 'node:tty';
 import type {TerminalSize} from '../../ports/process-host.ts';
+import {SystemError} from '../../formats/errno.ts';
 import type {Source} from '../context.ts';
 
 /** makedev(1, 3): /dev/null. */
@@ -33,7 +34,8 @@ export class ProcessSource implements Source {
 			}
 		} catch (error) {
 			// EIO: the terminal is gone. ERR_STREAM_PREMATURE_CLOSE, AbortError: `stop`.
-			if (this.#isStopped || (error as NodeJS.ErrnoException).code === 'EIO') return;
+			const isHangup = this.kind === 'terminal' && (error as NodeJS.ErrnoException).code === 'EIO';
+			if (this.#isStopped || isHangup) return;
 			throw error;
 		}
 	}
@@ -64,13 +66,16 @@ export class ProcessSource implements Source {
 }
 
 function kindOfStdin(): Source['kind'] {
+	let stat: Stats;
 	try {
-		const stat = fstatSync(0);
-		if (stat.isCharacterDevice() && stat.rdev === NULL_DEVICE) return 'none';
-		return isatty(0) ? 'terminal' : 'data';
+		stat = fstatSync(0);
 	} catch {
 		return 'none'; // It is closed.
 	}
+	if (stat.isCharacterDevice() && stat.rdev === NULL_DEVICE) return 'none';
+	// Node would make an empty stream of it.
+	if (stat.isDirectory()) throw new SystemError('EISDIR', 'standard input: it is a directory');
+	return isatty(0) ? 'terminal' : 'data';
 }
 
 /** The window's size by way of standard input, where standard output is no terminal. */

@@ -4,9 +4,10 @@ import {installedFile, installedVersion} from '../../ports/real/installation.ts'
 import {SystemRandom} from '../../ports/real/system-random.ts';
 import {SystemClock} from '../../ports/real/system-clock.ts';
 import {parseProcLimits} from '../../formats/rlimit.ts';
-import {asSystemError, SystemError} from '../../formats/errno.ts';
+import {asSystemError} from '../../formats/errno.ts';
 import {UnixTransport} from '../../net/real/unix-transport.ts';
 import type {ReadLinesOptions, World} from '../context.ts';
+import {fileError} from './file-error.ts';
 import {ProcessSink} from './process-sink.ts';
 import {ProcessSource} from './process-source.ts';
 
@@ -27,8 +28,8 @@ export function realWorld(openRepl: World['openRepl']): World {
 		clock: new SystemClock(),
 		random: new SystemRandom(),
 		transport: new UnixTransport(),
-		stdout: new ProcessSink(process.stdout),
-		stderr: new ProcessSink(process.stderr),
+		stdout: new ProcessSink(process.stdout, 'standard output'),
+		stderr: new ProcessSink(process.stderr, 'standard error'),
 		stdin: new ProcessSource(),
 		readFile: path => readText(path),
 		writeFile: writeChunk,
@@ -72,13 +73,6 @@ const writeChunk: World['writeFile'] = async (path, chunk, {append = false} = {}
 		throw fileError(error, path);
 	}
 };
-
-/** Node says the name of the error and of the file a second time. */
-function fileError(error: unknown, path: string): SystemError {
-	const {code, message} = asSystemError(error, 'EIO');
-	const text = /^E[A-Z0-9]+: ([^,]*)/.exec(message)?.[1] ?? message;
-	return new SystemError(code, `${path}: ${text}`, {cause: error});
-}
 
 /** Node raises its own limit of open files to the hard one at its start: that of its parent is what the user has. */
 async function resourceLimits(): Promise<Readonly<Record<string, number>>> {

@@ -24,6 +24,8 @@ export interface SubmitAllOptions {
 	readonly count: number;
 	/** Makes the request of a job when its turn comes, once. */
 	readonly requestOf: (index: number) => SubmitRequest;
+	/** No more are sent once it is false; the ids of those that were sent still come. Default: all are sent. */
+	readonly wantsMore?: () => boolean;
 }
 
 /**
@@ -35,16 +37,18 @@ export async function* submitAll({
 	clock,
 	count,
 	requestOf,
+	wantsMore = () => true,
 }: SubmitAllOptions): AsyncGenerator<JobId> {
 	const window: Promise<JobId>[] = [];
 	let sent = 0;
 	for (let index = 0; index < count; index += 1) {
-		while (sent < count && sent - index < SUBMIT_WINDOW) {
+		while (sent < count && sent - index < SUBMIT_WINDOW && wantsMore()) {
 			const answer = submitOne({session, clock}, requestOf(sent));
 			answer.catch(() => undefined); // Its turn to be reported comes later.
 			window.push(answer);
 			sent += 1;
 		}
+		if (index === sent) return;
 		yield await window.shift()!;
 	}
 }

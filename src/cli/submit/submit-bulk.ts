@@ -1,4 +1,5 @@
 /** Submits many jobs, tells their ids, and stays with them as far as the options say. */
+import {SystemError} from '../../formats/errno.ts';
 import {encodeJobid, type JobId} from '../../formats/jobid.ts';
 import {reportEnding} from '../attach/attach-job.ts';
 import {followEndings} from '../attach/follow-endings.ts';
@@ -32,20 +33,23 @@ export async function submitBulk(context: CliContext, {jobs, options, patience}:
 	const progress = progressOf(context, jobs.length, options);
 	const writer = new JobWriter(context.world, progress);
 	const submitted: SubmittedJob[] = [];
+	const unnamed = new UnnamedJobs();
 	const form = showsUnicode(context.env) ? 'f58' : 'f58plain';
 	for await (const id of submitAll({
 		session,
 		clock: context.clock,
 		count: jobs.length,
 		requestOf: requestMaker(context, jobs),
+		wantsMore: () => unnamed.isEmpty,
 	})) {
 		const own = jobs[submitted.length]!;
 		const {isLabeled} = own.submission.options;
 		const job = {id, name: encodeJobid(id, form), isLabeled, sinks: writer.of(own)};
 		submitted.push(job);
 		progress.submitted();
-		if (!options.isQuiet) await job.sinks.stdout.write(`${job.name}\n`);
+		if (!options.isQuiet) await unnamed.name(job.name, () => job.sinks.stdout.write(`${job.name}\n`));
 	}
+	if (!unnamed.isEmpty) throw unnamed.error();
 	const following = {context, session, progress};
 	let status = 0;
 	if (options.waitEvent !== null) status = await awaitEvent(following, submitted, options.waitEvent);
@@ -53,6 +57,32 @@ export async function submitBulk(context: CliContext, {jobs, options, patience}:
 		status = Math.max(status, await awaitEndings(following, submitted, options.isWatching));
 	await progress.finish();
 	return status;
+}
+
+/** Jobs whose ids could not be printed: whoever submitted them finds them in the error. */
+class UnnamedJobs {
+	readonly #names: string[] = [];
+	#cause: SystemError | null = null;
+
+	get isEmpty(): boolean {
+		return this.#cause === null;
+	}
+
+	/** Once one failed, nothing is printed any more: ids come in order, without a gap. */
+	async name(name: string, print: () => Promise<void>): Promise<void> {
+		try {
+			if (this.#cause === null) return await print();
+		} catch (error) {
+			if (!(error instanceof SystemError)) throw error;
+			this.#cause = error;
+		}
+		this.#names.push(name);
+	}
+
+	error(): Error {
+		const {code, message} = this.#cause!;
+		return new SystemError(code, `${message}; submitted all the same: ${this.#names.join(' ')}`);
+	}
 }
 
 interface SubmittedJob {

@@ -5,7 +5,7 @@
 import {SystemError} from '../../formats/errno.ts';
 import {nextJobid} from '../../formats/jobid.ts';
 import {parseJobspec, type Jobspec} from '../../formats/jobspec.ts';
-import {inputOption, ptyOption} from '../../formats/input-options.ts';
+import {checkTaskOptions} from '../../formats/input-options.ts';
 import {shellOptionsOf} from '../../formats/shell-options.ts';
 import {storeJobspec} from '../../formats/stored-jobspec.ts';
 import type {JobSnapshot} from '../../machines/job.ts';
@@ -104,8 +104,7 @@ export class JobManager {
 		checkUrgency(urgency);
 		const checked = parseJobspec(jobspec);
 		shellOptionsOf(checked); // For the faults that it names.
-		inputOption(checked);
-		ptyOption(checked);
+		checkTaskOptions(checked);
 		const admitted = this.#admit(checked);
 		const dependencies = resolveDependencies(admitted, {state: core.state, archive: this.#archive});
 		const sinceMs = Math.max(0, core.clock.epochMs() - core.state.broker.context.epochMs);

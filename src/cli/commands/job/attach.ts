@@ -75,10 +75,10 @@ async function fetchJobspec(session: BrokerSession, id: JobId, {env}: CliContext
 	}
 }
 
-/** @throws {UsageError} */
-function readTasks(text: string): string {
+/** Null: all. @throws {UsageError} */
+function readTasks(text: string): Idset | null {
 	try {
-		return text === 'all' ? text : Idset.parse(text).toString();
+		return text === 'all' ? null : Idset.parse(text);
 	} catch (error) {
 		throw new UsageError(`option --stdin-ranks: ${(error as Error).message}`);
 	}
