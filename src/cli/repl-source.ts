@@ -17,7 +17,7 @@ export interface ReplSource {
 	}): AsyncIterable<Readonly<Record<string, unknown>>>;
 	/** Facts from `from` on, and then as they come, over any number of connections; null: none can come. */
 	readonly follow: ((from: number) => AsyncIterable<Readonly<Record<string, unknown>>>) | null;
-	/** A finished job, or null. */
+	/** A finished job, or null. A live instance is asked wherever the archive is; a dead log has its own. */
 	archived(id: bigint): Promise<JobContext | null>;
 }
 
@@ -41,7 +41,7 @@ export interface ReplSession {
 export type OpenRepl = (source: ReplSource) => Promise<ReplSession>;
 
 export function liveSource(session: BrokerSession, options: {readonly nodeid?: number}): ReplSource {
-	const patience = {...options, idempotent: true, timeoutMs: LOG_TIMEOUT_MS};
+	const patience = {idempotent: true, timeoutMs: LOG_TIMEOUT_MS};
 	return {
 		async state(seq) {
 			const payload = seq === null ? {} : {seq};

@@ -137,6 +137,17 @@ export function requestOf(jobspec: Jobspec): ResourceRequest {
 	};
 }
 
+/** Its name: what was given, or the program's. */
+export function jobNameOf(jobspec: Jobspec): string {
+	const name = jobspec.attributes.system.job?.name;
+	if (name !== undefined) return name;
+	return commandOf(jobspec)[0]?.split('/').at(-1) ?? '';
+}
+
+export function commandOf(jobspec: Jobspec): readonly string[] {
+	return jobspec.tasks[0]?.command ?? [];
+}
+
 /**
  * The jobspec with the attributes at dotted paths replaced, as `{"attributes.system.duration": 60}` of a
  * `jobspec-update` event (RFC 21); missing objects on the way are made, null removes.

@@ -24,7 +24,7 @@ export const REPL_NAMES: readonly ReplName[] = [
 		usage: 'watch(what, n)',
 		help: 'the same of facts as they come, until ^C or n of them; without arguments all',
 	},
-	{usage: 'at(seq)', help: 'everything as it was after that fact: at(99).jobs, at(99).why(id)'},
+	{usage: 'at(seq)', help: 'everything as it was after that fact, as in at(99).jobs or at(99).why(id)'},
 	{usage: 'diff(a, b)', help: 'what changed between two facts'},
 	{usage: 'machine(name)', help: 'a state machine: its states, and which fact leads where'},
 	{usage: 'help', help: 'this list; x = EXPRESSION keeps a value, _ is the last one'},

@@ -4,11 +4,13 @@
  */
 import {createContext, runInContext, type Context} from 'node:vm';
 import {SystemError} from '../formats/errno.ts';
+import {encodeJobid} from '../formats/jobid.ts';
 import {readJobspec} from '../formats/stored-jobspec.ts';
 import type {DurableState} from '../machines/durable-state.ts';
 import type {JobContext} from '../machines/job.ts';
 import {completionsOf, type Completion} from './complete.ts';
 import {matcherOf, type LogFact} from './fact-filter.ts';
+import {deferred} from './deferred.ts';
 import {describeMachine} from './machines.ts';
 import {REPL_NAMES} from './names.ts';
 import {renderValue, type RenderOptions} from './render.ts';
@@ -87,28 +89,27 @@ export class Repl {
 	#questionsOf({seq, state}: Moment) {
 		const source = this.#source;
 		return {
-			job: async (job: unknown) => {
+			job: lazily(async (job: unknown) => {
 				const id = idOf(job);
 				const active = state.jobs.get(id);
 				if (active !== undefined) return {...jobView(active), jobspec: readJobspec(active.context.jobspec)};
 				const ended = await source.archived(id);
-				return ended === null
-					? null
-					: {...jobView({value: 'inactive', context: ended}), jobspec: readJobspec(ended.jobspec)};
-			},
-			why: async (job: unknown) => {
+				if (ended === null) throw unknownJob(id, state);
+				return {...jobView({value: 'inactive', context: ended}), jobspec: readJobspec(ended.jobspec)};
+			}),
+			why: lazily(async (job: unknown) => {
 				const id = idOf(job);
 				const facts = await this.#collect(seq, fact => concernsWhy(fact, String(id)));
 				return whyOf({state, id, ended: await source.archived(id), facts});
-			},
+			}),
 		};
 	}
 
 	#functionsOf({seq}: Moment) {
 		const source = this.#source;
 		return {
-			at: async (when: number) => {
-				const moment = await source.state(Number(when));
+			at: lazily(async (when: number) => {
+				const moment = await this.#moment(when, seq);
 				// The questions are not shown where the moment is printed.
 				const questions = Object.entries(this.#questionsOf(moment));
 				const hidden = questions.map(([name, value]) => [name, {value, enumerable: false}] as const);
@@ -116,26 +117,34 @@ export class Repl {
 					{seq: moment.seq, ...viewOf(moment.state)},
 					Object.fromEntries(hidden),
 				);
-			},
-			diff: async (a: number, b: number) => {
-				const [before, after] = [await source.state(Number(a)), await source.state(Number(b))];
+			}),
+			diff: lazily(async (a: number, b: number) => {
+				const [before, after] = [await this.#moment(a, seq), await this.#moment(b, seq)];
 				return differences(viewOf(before.state), viewOf(after.state));
-			},
-			timeline: (job: unknown) => {
+			}),
+			timeline: lazily(async (job: unknown) => {
 				const id = String(idOf(job));
 				return this.#collect(seq, fact => fact['id'] === id);
-			},
-			log: async (count: number = LOG_FACTS_DEFAULT) => {
+			}),
+			log: lazily(async (count: number = LOG_FACTS_DEFAULT) => {
 				const facts: LogFact[] = [];
 				for await (const fact of source.facts({from: Math.max(1, seq - count + 1), to: seq}))
 					facts.push(fact);
 				return facts;
-			},
-			find: (what: unknown) => this.#collect(seq, matcherOf(what)),
+			}),
+			find: lazily(async (what: unknown) => this.#collect(seq, matcherOf(what))),
 			watch: (what?: unknown, count = Number.POSITIVE_INFINITY) => this.#watch(seq + 1, {what, count}),
 			machine: describeMachine,
 			help: REPL_NAMES.map(one => `${one.usage.padEnd(USAGE_CHARS)} ${one.help}`),
 		};
+	}
+
+	/** @throws {SystemError} EINVAL: there is no such fact, or it is compacted away. */
+	async #moment(when: number, newest: number): Promise<Moment> {
+		const seq = Number(when);
+		if (!Number.isInteger(seq) || seq < 1 || seq > newest)
+			throw new SystemError('EINVAL', `there is no fact ${String(when)}: the newest is ${newest}`);
+		return this.#source.state(seq);
 	}
 
 	async #collect(to: number, matches: (fact: LogFact) => boolean): Promise<LogFact[]> {
@@ -162,6 +171,17 @@ export class Repl {
 			}
 		})();
 	}
+}
+
+/** Members of what it gives can be named without waiting for it. */
+function lazily<A extends unknown[], T>(ask: (...args: A) => Promise<T>): (...args: A) => Promise<T> {
+	return (...args) => deferred(ask(...args));
+}
+
+function unknownJob(id: bigint, {broker}: DurableState): SystemError {
+	const {rank} = broker.context;
+	const advice = rank === 0 ? '' : `: rank ${rank} keeps parts of jobs; rank 0 has those that have not ended`;
+	return new SystemError('ENOENT', `there is no job ${encodeJobid(id, 'f58plain')} here${advice}`);
 }
 
 function isErrorLike(error: unknown): error is Error {

@@ -1,8 +1,9 @@
 /** A state as people look at it: plain JSON, ids as text, times in epoch seconds. Pure. */
 import {decodeJobid, encodeJobid} from '../formats/jobid.ts';
+import {jobNameOf} from '../formats/jobspec.ts';
 import {outlineOf} from '../formats/stored-jobspec.ts';
 import type {DurableState} from '../machines/durable-state.ts';
-import type {JobContext, JobSnapshot} from '../machines/job.ts';
+import type {JobSnapshot} from '../machines/job.ts';
 import {plain} from '../broker/log-view.ts';
 
 export interface JobSummary {
@@ -36,7 +37,7 @@ export function jobView({value, context}: JobSnapshot): JobSummary {
 	return {
 		id: String(context.id),
 		f58: encodeJobid(context.id, 'f58plain'),
-		name: nameOf(jobspec),
+		name: jobNameOf(outlineOf(jobspec)),
 		state: value,
 		...(plain(rest) as object),
 		events: events.map(({name, atMs, context: what}) => ({
@@ -51,10 +52,6 @@ function listView(
 	snapshots: ReadonlyMap<unknown, {readonly value: string; readonly context: object}>,
 ): readonly object[] {
 	return [...snapshots.values()].map(({value, context}) => ({state: value, ...(plain(context) as object)}));
-}
-
-function nameOf(jobspec: JobContext['jobspec']): string {
-	return outlineOf(jobspec).attributes.system.job?.name ?? '';
 }
 
 /** Any RFC 19 form, a number, or a job as `jobs` lists it. */

@@ -1,10 +1,11 @@
 /** Says in sentences what a job waits for, or why it ended, each with the fact behind it. Pure. */
 import {encodeJobid} from '../formats/jobid.ts';
-import {requestOf} from '../formats/jobspec.ts';
+import {jobNameOf, requestOf} from '../formats/jobspec.ts';
 import {describeWaitStatus} from '../formats/signal.ts';
 import {outlineOf} from '../formats/stored-jobspec.ts';
 import {resultOf} from '../machines/archive-row.ts';
 import type {DurableState} from '../machines/durable-state.ts';
+import {dependenciesOf, type JobDependency} from '../machines/job-dependencies.ts';
 import type {JobContext} from '../machines/job.ts';
 import {isStarted} from '../machines/queue.ts';
 import type {LogFact} from './fact-filter.ts';
@@ -28,11 +29,11 @@ export function whyOf({state, id, ended, facts}: WhyQuestion): readonly string[]
 	const lost = state.lost.get(id);
 	if (lost !== undefined) return [`It is in lost+found since fact ${lost.seq}: ${lost.reason}.`];
 	const job = state.jobs.get(id);
-	if (job === undefined) return ended === null ? [`There is no job ${id} in this log.`] : endOf(ended, cite);
+	if (job === undefined) return ended === null ? partOf(state, id, cite) : endOf(ended, cite);
 	const {context} = job;
 	switch (job.value) {
 		case 'depend':
-			return dependenciesOf(state, context, cite);
+			return dependsOn(state, context, cite);
 		case 'sched':
 			return waitOf(state, context, cite);
 		case 'run':
@@ -62,24 +63,60 @@ function citing(facts: readonly LogFact[], id: string): Cite {
 	};
 }
 
+/** The last that a `Date` can be. */
+const DATE_MS_MAX = 8.64e15;
+
 function timeOf(atMs: number): string {
 	return new Date(atMs).toISOString();
 }
 
-/** From the job's own events (RFC 21): what was added and not removed. */
-function dependenciesOf(state: DurableState, {events}: JobContext, cite: Cite): readonly string[] {
-	const open = stillOpen(events, 'dependency-add', 'dependency-remove');
-	if (open.length === 0) return [`It is in state depend, and goes on by itself${cite('job.validate')}.`];
-	return open.map(({description}) => {
-		const id = /^after[\w-]*[:=](\S+)$/.exec(description)?.[1];
-		const other =
-			id === undefined ? undefined : [...state.jobs.values()].find(one => isNamed(one.context.id, id));
-		return `It waits for ${description}${other === undefined ? '' : `, which is in state ${other.value}`}${cite('job.submit')}.`;
+/** What the log of a rank that keeps no jobs says of one. */
+function partOf(state: DurableState, id: bigint, cite: Cite): readonly string[] {
+	const name = encodeJobid(id, 'f58plain');
+	const {rank} = state.broker.context;
+	if (rank === 0) return [`There is no job ${name} in this log.`];
+	const parts = [...state.parts.values()].filter(({context}) => context.id === id);
+	const forgotten = cite('part.forget');
+	if (parts.length === 0 && forgotten === '')
+		return [`Rank ${rank} has no part of job ${name}; jobs are in the log of rank 0.`];
+	const lines = parts.map(({value, context: {attempt, signum}}) => {
+		const since = cite('part.report', {attempt}) || cite('part.request', {attempt});
+		const end = signum === null ? '' : `, and was told to end${cite('part.terminate', {attempt})}`;
+		return `Attempt ${attempt} is ${value} here${since}${end}.`;
 	});
+	return [
+		`Rank ${rank} keeps its part of job ${name}; the job is in the log of rank 0.`,
+		...(parts.length === 0 ? [`Its part has ended, and rank 0 knows how${forgotten}.`] : lines),
+	];
 }
 
-function isNamed(id: bigint, text: string): boolean {
-	return [encodeJobid(id, 'f58'), encodeJobid(id, 'f58plain'), encodeJobid(id, 'dec')].includes(text);
+function dependsOn(state: DurableState, job: JobContext, cite: Cite): readonly string[] {
+	const open = dependenciesOf(job);
+	if (open.length === 0) return [`It is in state depend, and goes on by itself${cite('job.validate')}.`];
+	return open.map(
+		one => `It waits for ${one.description}${progressOf(one, job, state)}${cite('job.submit')}.`,
+	);
+}
+
+/** How far that is which is waited for. */
+function progressOf(dependency: JobDependency, job: JobContext, {jobs}: DurableState): string {
+	switch (dependency.kind) {
+		case 'begin-time':
+			return `, which is ${timeOf(Math.min(dependency.epochMs, DATE_MS_MAX))}`;
+		case 'singleton': {
+			const before = [...jobs.values()].filter(
+				({context: {id, userid, jobspec}}) =>
+					id < job.id && userid === job.userid && jobNameOf(outlineOf(jobspec)) === dependency.name,
+			);
+			return before.length === 0 ? '' : `: the end of job(s) of this name before it${namesOf(before)}`;
+		}
+		default: {
+			const other = jobs.get(dependency.id);
+			if (other === undefined) return '';
+			const isHeld = other.value === 'sched' && other.context.priority === 0;
+			return `, which is in state ${other.value}${isHeld ? ' and held: its urgency is 0' : ''}`;
+		}
+	}
 }
 
 /** Events of one kind that no event of the other has ended, by their description. */

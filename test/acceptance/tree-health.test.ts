@@ -4,6 +4,7 @@
  * Method: seven brokers, `kary:2`, silent for 1 s is torpid, for 4 s is lost; signals to brokers and a shell; the command line
  * is asked.
  */
+import {join} from 'node:path';
 import test from 'ava';
 import {signalProcess} from '../chaos/processes.ts';
 import {Tree} from '../chaos/tree.ts';
@@ -135,6 +136,29 @@ test.serial(
 		t.regex(again.stderr, /ENOENT: rank 5 is not a child of rank 0/);
 	},
 );
+
+test.serial('the REPL of a rank tells its part of a job, and where the job is', async t => {
+	const ended = await tree.ok('submit', '-N', '7', '-n', '7', 'sh', '-c', 'exit 3');
+	await tree.ok('job', 'wait-event', ended, 'clean');
+	const running = await tree.ok('submit', '-N', '7', '-n', '7', 'sleep', '600');
+	await tree.ok('job', 'wait-event', running, 'start');
+	const ask = async (where: readonly string[], expression: string) => {
+		const {stdout, stderr} = await tree.run(['repl', ...where, '-e', expression]);
+		return stdout === '' ? stderr : (JSON.parse(stdout) as string[]).join('\n');
+	};
+	const part = new RegExp(
+		`^Rank ${LEAF} keeps its part of job ${running}; the job is in the log of rank 0\\.\nAttempt 1 is running here \\(fact \\d+ part\\.report`,
+	);
+	t.regex(await ask(['-r', `${LEAF}`], `why('${running}')`), part);
+	t.regex(await ask(['--log', join(tree.statedir, `rank-${LEAF}`)], `why('${running}')`), part);
+	t.regex(await ask(['-r', `${LEAF}`], `why('${ended}')`), /^It ended as FAILED.*\n.* exited with 3/);
+	t.regex(
+		await ask(['-r', `${LEAF}`], `job('${running}')`),
+		/ENOENT: there is no job \S+ here: rank 3 keeps parts of jobs; rank 0 has/,
+	);
+	t.regex(await ask(['-r', `${LEAF}`], `why('f1')`), /^Rank 3 has no part of job f1/);
+	await tree.ok('cancel', running);
+});
 
 test.serial('a stopped job shell is named by rank, host, service and pid', async t => {
 	await tree.submit(['--wait', '-N', '7', '-n', '7'], 'exit', '0');

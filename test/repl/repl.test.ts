@@ -70,11 +70,46 @@ test('why names what a job depends on, and how far that is', async t => {
 	const {world, client, repl} = begin(t);
 	await playOut(world, async () => {
 		const first = await client.submit(['sleep', '100'], JOBS(0));
-		const dependencies = [{scheme: 'afterok', value: encodeJobid(first, 'f58')}];
-		const second = await client.submit(['true'], {...JOBS(1), dependencies});
+		const held = await client.submit(['sleep', '100'], {...JOBS(1), ntasks: 2}); // More than is free.
+		await client.call('job-manager.urgency', {id: held, urgency: 0});
+		const [firstName, heldName] = [encodeJobid(first, 'f58'), encodeJobid(held, 'f58')];
+		for (const [index, [scheme, value, expected]] of [
+			['afterok', firstName, `after-success=${firstName}, which is in state run`],
+			['afterany', heldName, `after-finish=${heldName}, which is in state sched and held: its urgency is 0`],
+			['begin-time', '4102444800', 'begin-time=4102444800, which is 2100-01-01T00:00:00.000Z'],
+			[
+				'singleton',
+				'',
+				`singleton: the end of job(s) of this name before it (${encodeJobid(first, 'f58plain')}, ${encodeJobid(held, 'f58plain')})`,
+			],
+		].entries()) {
+			const dependencies = [{scheme: scheme!, value: value!}];
+			const id = await client.submit(['sleep', '1'], {...JOBS(index + 2), dependencies});
+			await world.clock.pass(200);
+			const [why] = (await repl.evaluate(`why(${id}n)`)) as string[];
+			t.is(why!.replace(/ \(fact .*$/, ''), `It waits for ${expected}`);
+			await client.call('job-manager.raise', {id, type: 'cancel', severity: 0, note: ''});
+			await world.clock.pass(2000);
+		}
+	});
+});
+
+test('a moment of the past is asked as the present is, and one that never was is refused', async t => {
+	const {world, client, repl} = begin(t);
+	await playOut(world, async () => {
+		const id = await client.submit(['sleep', '100'], JOBS(0));
 		await world.clock.pass(200);
-		const why = (await repl.evaluate(`why(${second}n)`)) as string[];
-		t.regex(why.join(), /^It waits for \S+, which is in state run \(fact \d+ job\.submit, \S+\)\.$/);
+		const [submit] = (await repl.evaluate(`timeline(${id}n)`)) as {seq: number}[];
+		const {seq} = submit!;
+		t.is(await repl.evaluate(`at(${seq - 1}).jobs.length`), 0);
+		t.is(await repl.evaluate(`at(${seq}).jobs[0].state`), 'new');
+		t.is(await repl.evaluate('jobs[0].state'), 'run');
+		t.deepEqual(await repl.evaluate(`at(${seq - 1}).why(${id}n)`), [
+			`There is no job ${encodeJobid(id, 'f58plain')} in this log.`,
+		]);
+		t.deepEqual(await repl.evaluate(`timeline(${id}n).map(fact => fact.seq)[0]`), seq);
+		for (const never of ['99999999', '-1', '1.5', '"x"'])
+			await t.throwsAsync(repl.evaluate(`at(${never}).jobs`), {code: 'EINVAL', message: /there is no fact/});
 	});
 });
 
@@ -114,8 +149,8 @@ test('what is typed changes a copy, a slip is explained, and what was assigned s
 		t.is(await repl.evaluate('_'), 'run');
 		await repl.evaluate('mine = jobs[0].f58');
 		t.is(await repl.evaluate('(await job(mine)).id'), String(id));
-		t.is(await repl.evaluate('(await job(mine)).jobspec.tasks[0].command[1]'), '100');
-		t.is(await repl.evaluate('job("f1")'), null);
+		t.is(await repl.evaluate('job(mine).jobspec.tasks[0].command[1]'), '100');
+		await t.throwsAsync(repl.evaluate('job("f1")'), {code: 'ENOENT', message: 'there is no job f1 here'});
 		await t.throwsAsync(repl.evaluate('jbos'), {
 			code: 'EINVAL',
 			message: /jbos is not defined.*timeline\(job\)/,

@@ -10,7 +10,7 @@ import {
 	type StreamOptions,
 } from '../../formats/shell-options.ts';
 import {carriedFiles} from '../../formats/carried-files.ts';
-import {parseJobspec, requestOf, type Jobspec} from '../../formats/jobspec.ts';
+import {commandOf, jobNameOf, parseJobspec, requestOf, type Jobspec} from '../../formats/jobspec.ts';
 import {Idset} from '../../formats/idset.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import {testExecutionOf} from '../../formats/test-execution.ts';
@@ -212,16 +212,6 @@ export function tasksOf(jobspec: Jobspec, R: ResourceSet): Map<number, number[]>
 		next = end;
 	}
 	return tasks;
-}
-
-export function jobNameOf(jobspec: Jobspec): string {
-	const name = jobspec.attributes.system.job?.name;
-	if (name !== undefined) return name;
-	return commandOf(jobspec)[0]?.split('/').at(-1) ?? '';
-}
-
-export function commandOf(jobspec: Jobspec): readonly string[] {
-	return jobspec.tasks[0]?.command ?? [];
 }
 
 function recordOf({id, attempt, ...rest}: StartMessage): JobRecord {

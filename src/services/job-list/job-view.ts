@@ -1,13 +1,12 @@
 /** A job as job-list shows it: attributes by Flux's names, absent where there is no value. Pure. */
 import {exitCodeOf} from '../../formats/signal.ts';
-import {requestOf} from '../../formats/jobspec.ts';
+import {commandOf, jobNameOf, requestOf} from '../../formats/jobspec.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import {outlineOf} from '../../formats/stored-jobspec.ts';
 import {dependenciesOf} from '../../machines/job-dependencies.ts';
 import {resultOf, type JobResult} from '../../machines/archive-row.ts';
 import type {JobContext} from '../../machines/job.ts';
 import {activeScriptOf} from '../../machines/job-perilog.ts';
-import {commandOf, jobNameOf} from '../job-exec/launch-spec.ts';
 
 /** State bits of RFC 21. */
 export const STATE_BITS: Readonly<Record<string, number>> = {

@@ -2,10 +2,10 @@
  * Who of all active jobs of one user and name is the first, for jobs that are to run one at a time. The index is built when
  * the first such job comes, and kept from then on; an instance without any pays nothing.
  */
+import {jobNameOf} from '../../formats/jobspec.ts';
 import {outlineOf} from '../../formats/stored-jobspec.ts';
 import type {JobContext, JobSnapshot} from '../../machines/job.ts';
 import type {Core} from '../core.ts';
-import {jobNameOf} from '../job-exec/launch-spec.ts';
 
 interface Named {
 	/** In ascending order. */

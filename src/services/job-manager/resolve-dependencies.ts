@@ -2,11 +2,10 @@
 import {SystemError} from '../../formats/errno.ts';
 import {decodeJobid} from '../../formats/jobid.ts';
 import {formatDependency, type Dependency} from '../../formats/dependency.ts';
-import type {Jobspec} from '../../formats/jobspec.ts';
+import {jobNameOf, type Jobspec} from '../../formats/jobspec.ts';
 import type {DurableState} from '../../machines/durable-state.ts';
 import type {AfterKind, JobDependency} from '../../machines/job-dependencies.ts';
 import type {Archive} from '../archive.ts';
-import {jobNameOf} from '../job-exec/launch-spec.ts';
 
 /** So many things may one job wait for. */
 export const DEPENDENCIES_MAX = 1000;
