@@ -31,6 +31,7 @@ function scripted(): FakeWorld {
 	const world = new FakeWorld();
 	const attributes: Readonly<Record<string, string>> = {
 		size: '3',
+		hostlist: 'n[0-3]',
 		'instance-level': '0',
 		hostname: 'n0',
 		rank: '0',

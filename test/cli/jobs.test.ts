@@ -229,6 +229,11 @@ test('--stats counts, --stats-only exits 1 when nothing is active', async t => {
 	const none = {depend: 0, priority: 0, sched: 0, run: 0, cleanup: 0, inactive: 4, total: 4};
 	world.broker.answer('job-list.job-stats', {job_states: none, ...counts});
 	t.is((await world.run(['jobs', '--stats-only'])).exitCode, 1);
+	const idle = {running: 0, completed: counts.successful, failed: counts.failed, pending: 0, purged: 0};
+	const only = await world.run(['jobs', '--stats-only', '--json']);
+	t.deepEqual(JSON.parse(only.stdout), {stats: idle});
+	world.broker.on('job-list.list', request => request.end());
+	t.deepEqual(JSON.parse((await world.run(['jobs', '--stats', '--json'])).stdout), {stats: idle, jobs: []});
 });
 
 test('a brief duration never has an exponent', t => {

@@ -185,6 +185,7 @@ for (const {argv, stdout, stderr, exitCode = 0} of ROWS) {
 test('a healthy instance gives exit status 0', async t => {
 	const world = scripted();
 	world.broker.answer('health.status', {healthy: true, ranks: [], problems: []});
+	world.broker.answer('attr.ping', {seq: 0});
 	t.is((await world.run(['health', 'attr'])).exitCode, 0);
 	t.deepEqual(world.broker.payloadsOf('health.status'), [{service: 'attr'}]);
 });

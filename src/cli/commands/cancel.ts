@@ -8,6 +8,7 @@ import {parseJobid} from '../jobid-text.ts';
 import {fetchJobs} from '../jobs/fetch-jobs.ts';
 import {stateMask} from '../jobs/job-filter.ts';
 import {flagOption, textOption} from '../option-value.ts';
+import {assertQueues} from '../queues/fetch-queues.ts';
 import {EVERYBODY, userOption} from '../user-option.ts';
 
 export const cancel: CommandModule = {
@@ -94,6 +95,7 @@ async function cancelQueue(argv: ParsedArguments, context: CliContext, queue: st
 			],
 		},
 	});
+	if (jobs.length === 0) await assertQueues(session, [queue]);
 	if (flagOption(argv, 'dry-run')) return report(argv, context, {count: jobs.length, errors: 0});
 	const results = await Promise.allSettled(
 		jobs.map(({id}) =>

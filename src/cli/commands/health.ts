@@ -1,7 +1,9 @@
 /** `coppice health`: what is stuck, and where. Exit status 1 when anything is. */
+import {SystemError} from '../../formats/errno.ts';
 import {isObject} from '../../formats/shape.ts';
+import type {BrokerSession} from '../broker-session.ts';
 import type {CommandModule} from '../command.ts';
-import {UsageError} from '../command-error.ts';
+import {explain, UsageError} from '../command-error.ts';
 import {listField, numberField, objectOf, textField} from '../fields.ts';
 import {renderTable, type Field} from '../format/table.ts';
 import {durationOption, flagOption, textOption} from '../option-value.ts';
@@ -9,6 +11,7 @@ import {treeCall} from '../overlay/tree-status.ts';
 import {printJson} from '../print-json.ts';
 
 const TOPIC = 'health.status';
+const PING_TIMEOUT_MS = 1000;
 const FORMATS = {
 	default: '{rank:>5} +:{host:<4} +:{service:<7} +:{topic:<5} {age:>9} {count:>5} {problem}',
 };
@@ -35,7 +38,10 @@ export const health: CommandModule = {
 		if (others.length > 0) throw new UsageError(`unexpected argument '${others[0]}'`);
 		const {payload, options} = treeCall({timeoutS: durationOption(argv, 'timeout')});
 		const query = {...payload, ...(service === undefined ? {} : {service})};
-		const answer = await context.session().call(TOPIC, query, options);
+		const session = context.session();
+		const answer = await session.call(TOPIC, query, options);
+		// Of a service that is not there nothing is wrong either.
+		if (service !== undefined) await assertService(session, service);
 		const isHealthy = objectOf(answer, TOPIC)['healthy'] === true;
 		if (flagOption(argv, 'json')) await printJson(context, answer);
 		else {
@@ -88,6 +94,15 @@ function problemRow(problem: unknown): Row {
 		count: '',
 		problem: textField(problem, 'text', TOPIC),
 	};
+}
+
+/** @throws {CommandError} ENOSYS: no broker has it. One that does not answer is there. */
+async function assertService(session: BrokerSession, service: string): Promise<void> {
+	try {
+		await session.call(`${service}.ping`, {seq: 0}, {idempotent: true, timeoutMs: PING_TIMEOUT_MS});
+	} catch (error) {
+		if (error instanceof SystemError && error.code === 'ENOSYS') throw explain(service, error);
+	}
 }
 
 interface MeasureOptions {

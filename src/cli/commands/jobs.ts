@@ -18,7 +18,8 @@ import type {JobRecord} from '../jobs/job-record.ts';
 import {flagOption, integerOption, textOption, textOptions} from '../option-value.ts';
 import {printJson} from '../print-json.ts';
 import {patienceOf, RECONNECT_OPTION} from '../reconnect-option.ts';
-import {targetFilter} from '../resources/targets.ts';
+import {assertQueues} from '../queues/fetch-queues.ts';
+import {assertTargets, targetFilter} from '../resources/targets.ts';
 
 const ENTRIES_MAX = 1000;
 const FILTER_DEFAULT = 'pending,running';
@@ -64,24 +65,30 @@ export const jobs: CommandModule = {
 				alias: 'o',
 				type: 'string',
 				default: 'default',
-				describe: 'a format, or the name of one',
+				describe: 'a format, or the name of one; help: those that there are',
 			})
-			.option('json', {type: 'boolean', describe: 'one document: {"jobs": […]}'})
+			.option('json', {
+				type: 'boolean',
+				describe: 'one document: {"jobs": […]}, with "stats" before it if these are asked for',
+			})
 			.option('reconnect-timeout', RECONNECT_OPTION)
 			.option('stats', {type: 'boolean', describe: 'a line of counts first'})
 			.option('stats-only', {type: 'boolean', describe: 'only that line; exits 1 when no job is active'}),
 	handler: async (argv, context) => {
 		const session = context.session();
-		if (flagOption(argv, 'stats') || flagOption(argv, 'stats-only')) {
-			const active = await printStats(context, session);
-			if (flagOption(argv, 'stats-only')) return active > 0 ? 0 : 1;
-		}
+		const isJson = flagOption(argv, 'json');
+		const isOnlyStats = flagOption(argv, 'stats-only');
+		const stats = isOnlyStats || flagOption(argv, 'stats') ? await fetchStats(session) : null;
+		if (stats !== null && !isJson) await context.print(statsLine(stats));
+		if (stats !== null && isJson && (isOnlyStats || flagOption(argv, 'watch')))
+			await printJson(context, {stats});
+		if (stats !== null && isOnlyStats) return stats.pending + stats.running > 0 ? 0 : 1;
 		if (flagOption(argv, 'watch')) {
 			await watch(argv, context);
 			return 0;
 		}
 		const {found, missing} = await findJobs(argv, context, session);
-		if (flagOption(argv, 'json')) await printJson(context, {jobs: found.map(jobJson)});
+		if (isJson) await printJson(context, {...(stats === null ? {} : {stats}), jobs: found.map(jobJson)});
 		else await printTable(argv, context, found);
 		return missing;
 	},
@@ -151,7 +158,8 @@ async function findJobs(argv: ParsedArguments, context: CliContext, session: Bro
 	if (argv._.length > 0) return findNamed(argv._, context, session);
 	const count = integerOption(argv, 'count', {min: 0}) ?? ENTRIES_MAX;
 	const since = textOption(argv, 'since');
-	const isWanted = jobFilter(textOption(argv, 'include'));
+	const include = textOption(argv, 'include');
+	const isWanted = jobFilter(include);
 	const fetched = await fetchJobs(session, {
 		// One more tells whether something was left out.
 		entriesMax: count === 0 ? 0 : count + 1,
@@ -159,6 +167,11 @@ async function findJobs(argv: ParsedArguments, context: CliContext, session: Bro
 		...(since === undefined ? {} : {sinceS: parseSince(since, context.clock.epochMs() / 1000)}),
 	});
 	const found = fetched.filter(isWanted);
+	if (found.length === 0) {
+		// Only then: jobs of the past may have been in queues and on nodes that are no more.
+		await assertQueues(session, queuesOf(argv));
+		if (include !== undefined) await assertTargets(session, include);
+	}
 	if (count === 0 || fetched.length <= count) return {found, missing: 0};
 	if (!flagOption(argv, 'json') && textOption(argv, 'count') === undefined) {
 		await context.warn(`only the first ${count} jobs are shown; see --count`);
@@ -198,9 +211,13 @@ function constraintOf(argv: ParsedArguments, context: CliContext): JobConstraint
 	const parts: JobConstraint[] = [filterConstraint(filter)];
 	if (userid !== null) parts.push({userid: [userid]});
 	if (name !== undefined) parts.push({name: [name]});
-	const queues = textOptions(argv, 'queue').flatMap(list => list.split(','));
+	const queues = queuesOf(argv);
 	if (queues.length > 0) parts.push({queue: queues});
 	return {and: parts};
+}
+
+function queuesOf(argv: ParsedArguments): readonly string[] {
+	return textOptions(argv, 'queue').flatMap(list => list.split(','));
 }
 
 /** Null: everybody. */
@@ -213,20 +230,31 @@ function useridOf(argv: ParsedArguments, {world}: CliContext): number | null {
 	return userid;
 }
 
-/** Returns how many jobs are active. */
-async function printStats(context: CliContext, session: BrokerSession): Promise<number> {
+interface Stats {
+	readonly running: number;
+	readonly completed: number;
+	readonly failed: number;
+	readonly pending: number;
+	readonly purged: number;
+}
+
+async function fetchStats(session: BrokerSession): Promise<Stats> {
 	const topic = 'job-list.job-stats';
 	const stats = await session.call(topic, {}, {idempotent: true});
 	const states = objectOf(objectOf(stats, topic)['job_states'], topic);
 	const sum = (...names: readonly string[]) =>
 		names.reduce((total, name) => total + numberField(states, name, topic), 0);
-	const pending = sum('depend', 'priority', 'sched');
-	const running = sum('run', 'cleanup');
 	const of = (name: string) => numberField(stats, name, topic);
-	const failed = of('failed');
-	const purged = of('inactive_purged') === 0 ? '' : `, ${of('inactive_purged')} inactive purged`;
-	await context.print(
-		`${running} running, ${of('successful')} completed, ${failed} failed, ${pending} pending${purged}\n`,
-	);
-	return pending + running;
+	return {
+		running: sum('run', 'cleanup'),
+		completed: of('successful'),
+		failed: of('failed'),
+		pending: sum('depend', 'priority', 'sched'),
+		purged: of('inactive_purged'),
+	};
+}
+
+function statsLine({running, completed, failed, pending, purged}: Stats): string {
+	const more = purged === 0 ? '' : `, ${purged} inactive purged`;
+	return `${running} running, ${completed} completed, ${failed} failed, ${pending} pending${more}\n`;
 }

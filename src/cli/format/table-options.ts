@@ -23,7 +23,7 @@ export function withTableOptions(yargs: Argv): Argv {
 			alias: 'o',
 			type: 'string',
 			default: 'default',
-			describe: 'a format, or the name of one',
+			describe: 'a format, or the name of one; help: those that there are',
 		})
 		.option('json', {type: 'boolean', describe: 'one document'});
 }

@@ -3,6 +3,8 @@ import {UsageError} from '../command-error.ts';
 import {convertValue, isEmptyValue, renderHeading, renderValue, type RenderOptions} from './render-value.ts';
 import {parseTemplate, type Column} from './template.ts';
 
+const FORMAT_NAME_CHARS = 10;
+
 export interface Field<R> {
 	readonly heading: string;
 	/** Text or number; '' is empty. */
@@ -24,10 +26,17 @@ export interface TableOptions<R> {
 /** The table's lines, each with its newline. @throws {UsageError} a field that is not known, a bad format. */
 export function renderTable<R>(options: TableOptions<R>): string {
 	const {fields, namedFormats, hasHeader, utcOffsetMinutes} = options;
+	if (options.format === 'help') return listOf(namedFormats);
 	const named = Object.hasOwn(namedFormats, options.format) ? namedFormats[options.format]! : options.format;
 	const [, ownSort = '', source = named] = /^sort:(\S+)\s+(.*)$/s.exec(named) ?? [];
 	const rows = sorted(options.rows, options.sort || ownSort, fields);
 	const {columns, after} = parseTemplate(source);
+	if (columns.length === 0) {
+		const names = Object.keys(namedFormats);
+		throw new UsageError(
+			`option --format: no format '${options.format}', and no field in it; the formats are ${names.join(', ')}`,
+		);
+	}
 	const known = columns.map(column => ({column, field: fieldOf(column, fields)}));
 	const shown = known.filter(
 		({column, field}) =>
@@ -54,6 +63,13 @@ export function renderTable<R>(options: TableOptions<R>): string {
 		}),
 	);
 	return header + body.join('');
+}
+
+/** `help`: the formats that have names. */
+function listOf(namedFormats: Readonly<Record<string, string>>): string {
+	return Object.entries(namedFormats)
+		.map(([name, format]) => `${name.padEnd(FORMAT_NAME_CHARS)} ${format}\n`)
+		.join('');
 }
 
 /** Stable, numbers by their value, texts by their characters. */

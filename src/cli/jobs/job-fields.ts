@@ -12,6 +12,7 @@ import {
 	runtimeOf,
 	stateLetter,
 	statusAbbreviation,
+	statusEmoji,
 	statusOf,
 	timeOf,
 	type JobRecord,
@@ -29,6 +30,7 @@ export const JOB_FORMATS: Readonly<Record<string, string>> = {
 	default:
 		'{id.f58:>12} ?:{queue:<8.8} +:{username:<8} {name:<10.10+} {status_abbrev:>2.2} {ntasks:>6} {nnodes:>6h} {contextual_time!F:>8h} {contextual_info}',
 	long: '{id.f58:>12} ?:{queue:<8.8} +:{username:<8} {name:<10.10+} {status:>9.9} {ntasks:>6} {nnodes:>6h} {t_submit!d:%b%d %R::>12} {t_remaining!F:>12h} {contextual_time!F:>8h} {contextual_info}',
+	cute: '{id.f58:>12} ?:{queue:<8.8} +:{username:<8} {name:<10.10+} {status_emoji:>5.5} {ntasks:>6} {nnodes:>6h} {contextual_time!F:>8h} {contextual_info}',
 	deps: '{id.f58:>12} ?:{queue:<8.8} {name:<10.10+} {urgency:<3} {priority:<12} {state:<8.8} {dependencies}',
 	endreason:
 		'{id.f58:>12} ?:{queue:<8.8} +:{username:<8} {name:<10.10+} {status_abbrev:>2.2} {t_inactive!d:%b%d %R::>12h} {inactive_reason}',
@@ -61,6 +63,7 @@ export function jobFields(world: FieldWorld): Readonly<Record<string, Field<JobR
 		state_single: {heading: 'S', value: stateLetter},
 		status: {heading: 'STATUS', value: statusOf},
 		status_abbrev: {heading: 'ST', value: statusAbbreviation},
+		status_emoji: {heading: 'STATUS', value: statusEmoji},
 		name: value('NAME', 'name'),
 		cwd: value('CWD', 'cwd'),
 		queue: value('QUEUE', 'queue'),

@@ -103,6 +103,22 @@ export function statusOf({state, result}: JobRecord): string {
 	return result ?? state;
 }
 
+export function statusEmoji(job: JobRecord): string {
+	return STATUS_EMOJI[statusOf(job)] ?? '?';
+}
+
+const STATUS_EMOJI: Readonly<Record<string, string>> = {
+	DEPEND: '🔗',
+	PRIORITY: '🔢',
+	SCHED: '⏳',
+	RUN: '🏃',
+	CLEANUP: '🧹',
+	COMPLETED: '✅',
+	FAILED: '❌',
+	CANCELED: '🚫',
+	TIMEOUT: '⏰',
+};
+
 export function statusAbbreviation({state, result}: JobRecord): string {
 	return result === undefined ? (STATE_LETTERS[state] ?? '?') : (RESULT_LETTERS[result] ?? '?');
 }

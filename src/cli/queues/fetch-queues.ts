@@ -1,4 +1,5 @@
 /** The queues of the instance as the broker tells about them. */
+import {SystemError} from '../../formats/errno.ts';
 import type {BrokerSession} from '../broker-session.ts';
 import {isObject, type Members} from '../../formats/shape.ts';
 import {listField, objectOf, scalarText} from '../fields.ts';
@@ -29,6 +30,19 @@ export async function fetchQueues(session: BrokerSession): Promise<readonly Queu
 	const answer = await session.call(topic, {}, {idempotent: true});
 	const names = listField(answer, 'queues', topic).map(String);
 	return Promise.all((names.length === 0 ? [''] : names).map(async name => fetchQueue(session, name)));
+}
+
+/** @throws {SystemError} ENOENT: one of these does not exist. */
+export async function assertQueues(session: BrokerSession, names: readonly string[]): Promise<void> {
+	if (names.length === 0) return;
+	const all = await fetchQueues(session);
+	for (const name of names) if (!all.some(queue => queue.name === name)) throw unknownQueue(name, all);
+}
+
+export function unknownQueue(name: string, all: readonly QueueRecord[]): SystemError {
+	const named = all.map(queue => queue.name).filter(each => each !== '');
+	const there = named.length === 0 ? 'the instance has no named queues' : `there are ${named.join(', ')}`;
+	return new SystemError('ENOENT', `no queue '${name}': ${there}`);
 }
 
 export async function fetchQueue(session: BrokerSession, name: string): Promise<QueueRecord> {

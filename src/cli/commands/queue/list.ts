@@ -5,8 +5,7 @@ import {markOf, printTable, withTableOptions} from '../../format/table-options.t
 import type {Field} from '../../format/table.ts';
 import {scalarText} from '../../fields.ts';
 import {operands, textOption} from '../../option-value.ts';
-import {UsageError} from '../../command-error.ts';
-import {fetchQueues, queueJson, type QueueRecord} from '../../queues/fetch-queues.ts';
+import {fetchQueues, queueJson, unknownQueue, type QueueRecord} from '../../queues/fetch-queues.ts';
 
 const FORMATS: Readonly<Record<string, string>> = {
 	default:
@@ -24,7 +23,7 @@ export const list: CommandModule = {
 		const name = textOption(argv, 'queue');
 		const all = await fetchQueues(context.session());
 		const rows = all.filter(queue => name === undefined || queue.name === name);
-		if (name !== undefined && rows.length === 0) throw new UsageError(`option --queue: no queue '${name}'`);
+		if (name !== undefined && rows.length === 0) throw unknownQueue(name, all);
 		await printTable(argv, context, {
 			rows,
 			fields: queueFields(context.env),

@@ -9,7 +9,7 @@ import {
 	RESOURCE_FORMATS,
 	resourceLineJson,
 } from '../../resources/resource-lines.ts';
-import {targetFilter} from '../../resources/targets.ts';
+import {assertTargets, targetFilter} from '../../resources/targets.ts';
 
 const STATES_DEFAULT = 'free,allocated,down';
 
@@ -30,9 +30,13 @@ export const list: CommandModule = {
 	handler: async (argv, context) => {
 		operands(argv, []);
 		const queue = textOption(argv, 'queue');
-		const rows = await fetchLines(context.session(), {
+		const session = context.session();
+		const include = textOption(argv, 'include');
+		const isWanted = targetFilter(include);
+		if (include !== undefined) await assertTargets(session, include);
+		const rows = await fetchLines(session, {
 			states: parseResourceStates(textOption(argv, 'states')!),
-			isWanted: targetFilter(textOption(argv, 'include')),
+			isWanted,
 			...(queue === undefined ? {} : {queue}),
 		});
 		await printTable(argv, context, {
