@@ -3,14 +3,18 @@
  * shell calls it, against one real instance, which at the end has only the jobs that it should have.
  */
 import {execFile} from 'node:child_process';
-import {writeFileSync} from 'node:fs';
+import {mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
 import {COPPICE} from '../chaos/coppice-command.ts';
 import {Instance, isInactive} from '../chaos/instance.ts';
 
 const instance = new Instance({cores: 4});
-test.before(() => instance.start());
+test.before(async () => {
+	await instance.start();
+	writeFileSync(join(instance.root, 'lost'), '#!/no/such/sh\n', {mode: 0o755});
+	mkdirSync(join(instance.root, 'sub'));
+});
 test.after.always(() => instance.destroy());
 
 interface Ended {
@@ -184,6 +188,16 @@ const FAILURES: readonly Row[] = [
 		status: 1,
 		stderr: /stdout: \/nowhere\/x: No such file or directory/,
 	},
+	{
+		line: 'run ./lost',
+		status: 127,
+		stderr: /\.\/lost: its interpreter \/no\/such\/sh: No such file or directory/,
+	},
+	{
+		line: 'batch --watch --quiet --output=none lost',
+		status: 127,
+		stderr: /ENOENT: \S+: its interpreter \/no\/such\/sh: no such file or directory/,
+	},
 	{line: 'run --error=/nowhere/x true', status: 1, stderr: /stderr: \/nowhere\/x: No such file or directory/},
 	{line: 'run -N2 true', status: 1, stderr: /unsatisfiable request: the instance has 1 node/},
 	{line: 'run -n99 true', status: 1, stderr: /unsatisfiable request: .*99 core/},
@@ -236,6 +250,11 @@ test('job attach -i names only tasks that take standard input', async t => {
 	t.is((await inShell(`echo x | coppice job attach ${id}`)).stdout, 'x\nx\n');
 });
 
+test('a relative working directory begins here', async t => {
+	const {stdout} = await coppice(['run', '--cwd=./sub/../sub', 'pwd']);
+	t.is(stdout, `${join(instance.root, 'sub')}\n`);
+});
+
 test('an env file that is there counts', async t => {
 	const path = join(instance.root, 'rules');
 	writeFileSync(path, 'COLOR=green\n');
@@ -245,6 +264,6 @@ test('an env file that is there counts', async t => {
 
 test.after('nothing of it left a job behind, and the instance is well', async t => {
 	const jobs = await instance.jobsUntil('all have ended', rows => rows.every(isInactive));
-	t.is(jobs.length, FAILURES.length + 4);
+	t.is(jobs.length, FAILURES.length + 5);
 	t.is((await coppice(['health'])).status, 0);
 });

@@ -32,7 +32,10 @@ const ROWS: readonly [title: string, script: string, words: readonly string[]][]
 
 for (const [title, script, words] of ROWS) {
 	test(`directives: ${title}`, t => {
-		t.deepEqual(batchDirectives(script, 'job.sh'), words);
+		t.deepEqual(
+			batchDirectives(script, 'job.sh').flatMap(directive => directive.words),
+			words,
+		);
 	});
 }
 
@@ -103,12 +106,14 @@ test('what is no script, several nodes, and bad directives are refused', async t
 		two: '#!/bin/sh\n# coppice: -N2\n',
 		odd: '#!/bin/sh\n# coppice: foo\n',
 		bad: '#!/bin/sh\n# coppice: --nope\n',
+		late: '#!/bin/sh\n#\n# coppice: -n1\n# coppice: -t 5x\n',
 	};
 	const rows: readonly [string, RegExp][] = [
 		['bin', /bin: ENOEXEC: not a script/],
-		['two', /option --nodes: 2 nodes: .* not available yet/],
-		['odd', /directive: 'foo' is not an option/],
-		['bad', /unknown option --nope/],
+		['two', /two:2: option --nodes: 2 nodes: .* not available yet/],
+		['odd', /odd:2: directive: 'foo' is not an option/],
+		['bad', /bad:2: unknown option --nope/],
+		['late', /late:4: option --time-limit: invalid duration "5x"/],
 		['none', /ENOENT: none/],
 	];
 	for (const [name, message] of rows) {

@@ -149,11 +149,15 @@ test('a terminal is passed on with its size; Ctrl-] leaves, after what was typed
 	const world = new FakeWorld();
 	const kept = serveReader(world);
 	world.broker.answer('job-info.lookup', {id: JOB_ID, jobspec: JSON.stringify(INTERACTIVE)});
-	const {exitCode} = await world.run(['job', 'attach', JOB_F58], {
+	const {exitCode, stderr} = await world.run(['job', 'attach', JOB_F58], {
 		stdin: chunks('ls\r', 'exit\u001dx'),
 		terminalSize: {rows: 30, columns: 90},
 	});
 	t.is(exitCode, 0);
+	t.is(
+		stderr,
+		`coppice job attach: detached from ${JOB_F58}, which goes on; coppice job attach ${JOB_F58} takes it up again\n`,
+	);
 	t.deepEqual(kept, {text: 'ls\rexit', ends: 0, sizes: ['30x90']});
 });
 

@@ -10,7 +10,7 @@ import {deferred} from '../deferred.ts';
 import {jobidText} from '../jobid-text.ts';
 import {followEvents} from './follow-events.ts';
 import {followOutput} from './follow-output.ts';
-import {forwardInput, type ForwardInputOptions} from './forward-input.ts';
+import {EXIT_HANGUP, forwardInput, type ForwardInputOptions} from './forward-input.ts';
 import {handleInterrupts} from './interrupts.ts';
 import {endingText, exitStatusOf, NO_ENDING, withEvent, type JobEnding} from './job-ending.ts';
 
@@ -74,7 +74,12 @@ export async function attachJob(context: CliContext, options: AttachOptions): Pr
 	try {
 		const first = await Promise.race([detached.promise, work]);
 		stopInput(); // What is said from here on finds the terminal as it was.
-		if (typeof first === 'number') return first;
+		if (typeof first === 'number') {
+			const name = jobidText(id, context.env);
+			const advice = `detached from ${name}, which goes on; coppice job attach ${name} takes it up again`;
+			if (first !== EXIT_HANGUP) await context.warn(advice);
+			return first;
+		}
 		const status = await reportEnding(context, first[0], jobidText(id, context.env));
 		return hasLostInput ? Math.max(status, EXIT_FAILURE) : status;
 	} catch (error) {

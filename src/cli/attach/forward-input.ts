@@ -26,8 +26,8 @@ export interface ForwardInputOptions {
 
 const TOPIC = 'job-input.write';
 const NOTHING = new Uint8Array(0);
-/** 128 + SIGHUP. */
-const EXIT_HANGUP = 129;
+/** 128 + SIGHUP: the terminal is gone. */
+export const EXIT_HANGUP = 129;
 
 /** Begins; the function returned ends it, and gives the terminal back as it was. */
 export function forwardInput(context: CliContext, options: ForwardInputOptions): () => void {

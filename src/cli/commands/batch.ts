@@ -5,7 +5,7 @@ import type {CliContext} from '../context.ts';
 import {parseArguments} from '../parse-arguments.ts';
 import {flagOption, textOption} from '../option-value.ts';
 import {patienceOf} from '../reconnect-option.ts';
-import {batchDirectives} from '../submit/batch-directives.ts';
+import {batchDirectives, type Directive} from '../submit/batch-directives.ts';
 import {bulkJobsOf, type BulkJob} from '../submit/bulk-jobs.ts';
 import {readBulkOptions, withBulkOptions} from '../submit/bulk-options.ts';
 import {printJobspec} from '../submit/prepare-submission.ts';
@@ -44,10 +44,14 @@ export const batch: CommandModule = {
 			}),
 	handler: async (given, context) => {
 		const {name, text, args} = await scriptOf(given, context);
-		const argv = await withDirectives(given, batchDirectives(text, name));
-		assertOneNode(argv);
+		const directives = batchDirectives(text, name);
 		const task = [context.world.commandPath, ...batchTask.name.split(' '), ...args];
-		const jobs = (await bulkJobsOf({...argv, _: task}, context)).map(job => asBatch(job, {name, text}));
+		const {argv, jobs} = await naming(directives, given, async () => {
+			const all = await withDirectives(given, directives);
+			assertOneNode(all);
+			const bulk = await bulkJobsOf({...all, _: task}, context);
+			return {argv: all, jobs: bulk.map(job => asBatch(job, {name, text}))};
+		});
 		if (flagOption(argv, 'dry-run')) {
 			for (const {submission, copy} of jobs) await printJobspec(context, submission, copy);
 			return 0;
@@ -78,14 +82,44 @@ async function scriptOf(
 	return {name: isStdin ? 'script' : baseName(path), text, args};
 }
 
-async function withDirectives(given: ParsedArguments, words: readonly string[]): Promise<ParsedArguments> {
-	if (words.length === 0) return given;
-	const directives = await parseArguments(batch, words);
-	const [operand] = directives.argv?._ ?? [];
-	if (operand !== undefined) throw new UsageError(`directive: '${operand}' is not an option`);
+async function withDirectives(
+	given: ParsedArguments,
+	directives: readonly Directive[],
+): Promise<ParsedArguments> {
+	if (directives.length === 0) return given;
+	const words = directives.flatMap(directive => directive.words);
+	await parseDirective(words);
 	// Given again behind the directives, so that they win.
 	const {argv} = await parseArguments(batch, [...words, ...(given.$given ?? [])]);
 	return {...argv, _: given._};
+}
+
+async function parseDirective(words: readonly string[]): Promise<readonly string[]> {
+	const {argv} = await parseArguments(batch, words);
+	const [operand] = argv?._ ?? [];
+	if (operand !== undefined) throw new UsageError(`directive: '${operand}' is not an option`);
+	return argv?.$given ?? [];
+}
+
+/** Puts file and line before a mistake that is in a directive. */
+async function naming<T>(
+	directives: readonly Directive[],
+	given: ParsedArguments,
+	work: () => Promise<T>,
+): Promise<T> {
+	try {
+		return await work();
+	} catch (error) {
+		if (!(error instanceof UsageError)) throw error;
+		const option = /^option (--[\w-]+)/.exec(error.message)?.[1];
+		const hasOption = (words: readonly string[]) => words.some(word => word.split('=')[0] === option);
+		for (const {where, words} of directives) {
+			const options = await parseDirective(words).catch(() => null);
+			const isCulprit = options === null || (hasOption(options) && !hasOption(given.$given ?? []));
+			if (isCulprit) throw new UsageError(`${where}: ${error.message}`, {cause: error});
+		}
+		throw error;
+	}
 }
 
 function assertOneNode(argv: ParsedArguments): void {

@@ -1,5 +1,6 @@
 /** Runs the command of `coppice start -- CMD` within the instance, and stops the instance after it. */
 import {spawn} from 'node:child_process';
+import {readFileSync} from 'node:fs';
 import {constants} from 'node:os';
 import {delimiter} from 'node:path';
 import {asSystemError} from '../../formats/errno.ts';
@@ -40,12 +41,26 @@ export async function runCommand(
 				resolve(signal === null ? (code ?? 1) : 128 + constants.signals[signal]),
 			);
 			child.once('error', error => {
-				warn(asSystemError(error, 'EIO', program).toString());
-				resolve((error as NodeJS.ErrnoException).code === 'ENOENT' ? 127 : 126);
+				const isMissing = (error as NodeJS.ErrnoException).code === 'ENOENT';
+				warn(isMissing ? `ENOENT: ${missingText(program)}` : asSystemError(error, 'EIO', program).toString());
+				resolve(isMissing ? 127 : 126);
 			});
 		});
 	} finally {
 		stopForwarding();
+	}
+}
+
+/** What is not there: the program, or of a script that is there its interpreter. */
+function missingText(program: string): string {
+	const why = 'no such file or directory';
+	try {
+		const interpreter = /^#!\s*(\S+)/.exec(readFileSync(program, 'utf8'))?.[1];
+		return interpreter === undefined
+			? `${program}: ${why}`
+			: `${program}: its interpreter ${interpreter}: ${why}`;
+	} catch {
+		return `${program}: ${why}`;
 	}
 }
 

@@ -4,13 +4,19 @@
  */
 import {SystemError} from '../../formats/errno.ts';
 
-/** The words of all directives, in order. @throws {SystemError} EINVAL naming the line. */
-export function batchDirectives(script: string, name: string): string[] {
+export interface Directive {
+	/** `FILE:LINE`, for messages. */
+	readonly where: string;
+	readonly words: readonly string[];
+}
+
+/** All directives, in order. @throws {SystemError} EINVAL naming the line. */
+export function batchDirectives(script: string, name: string): Directive[] {
 	const lines = script.split('\n');
 	const sentinel = sentinelOf(lines);
 	if (sentinel === null) return [];
 	const {prefix, text: start} = sentinel;
-	const words: string[] = [];
+	const directives: Directive[] = [];
 	let isOver = false;
 	for (let index = sentinel.line; index < lines.length; index += 1) {
 		const line = lines[index]!;
@@ -22,6 +28,7 @@ export function batchDirectives(script: string, name: string): string[] {
 		const fault = (why: string) => new SystemError('EINVAL', `${name}:${index + 1}: ${why}`);
 		if (isOver) throw fault(`a directive after other lines: directives must stand together`);
 		const first = index;
+		const where = `${name}:${first + 1}`;
 		let text = line.slice(start.length);
 		const quote = openQuote(text);
 		if (quote !== null) {
@@ -29,18 +36,18 @@ export function batchDirectives(script: string, name: string): string[] {
 			for (index += 1; ; index += 1) {
 				const next = lines[index];
 				if (next === undefined || !next.startsWith(start))
-					throw new SystemError('EINVAL', `${name}:${first + 1}: ${quote} is not closed`);
+					throw new SystemError('EINVAL', `${where}: ${quote} is not closed`);
 				const rest = next.slice(start.length);
 				if (rest.trim() === quote) break;
 				body.push(rest);
 			}
 			text = text.trimEnd().slice(0, -quote.length);
-			words.push(...wordsOf(text, fault, dedent(body)));
+			directives.push({where, words: wordsOf(text, fault, dedent(body))});
 		} else {
-			words.push(...wordsOf(text, fault));
+			directives.push({where, words: wordsOf(text, fault)});
 		}
 	}
-	return words;
+	return directives;
 }
 
 const SENTINELS = [/^([^\w]*)(coppice|COPPICE):/, /^([^\w]*)(flux|FLUX):/];

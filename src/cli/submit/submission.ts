@@ -1,4 +1,5 @@
 /** From options to what `job-ingest.submit` takes: a jobspec, and one request for each copy of it. */
+import {resolve} from 'node:path';
 import type {Jobspec} from '../../formats/jobspec.ts';
 import {jobspecFromCommand, type CommandOptions} from '../../formats/jobspec-from-command.ts';
 import {stringifyJson} from '../../formats/json.ts';
@@ -71,13 +72,18 @@ export function jobspecOf(submission: Submission, copy: Copy | null = null): Job
 		dependencies,
 		...(requires === undefined ? {} : {constraints: requires}),
 		durationS,
-		cwd: fill(options.cwd ?? submission.cwd),
+		cwd: directoryOf(fill(options.cwd ?? submission.cwd), submission.cwd),
 		environment: {...environment, ...visible},
 		...(name === undefined ? {} : {name: fill(name)}),
 		...(queue === undefined ? {} : {queue: fill(queue)}),
 		shellOptions: shellOptionsOf(submission, fill),
 		...withScript(withUmask(attributes, submission.umask), submission.script),
 	});
+}
+
+/** `--cwd` as the job needs it: what is not absolute begins here; a template that is filled on the node may be. */
+function directoryOf(path: string, here: string): string {
+	return path.startsWith('{{') ? path : resolve(here, path);
 }
 
 function withScript(
