@@ -29,6 +29,11 @@ export const JOBID_RANK_MAX = (1 << 14) - 16 - 1;
 /** The last millisecond of an instance's time: 2^40 - 1, almost 35 years. */
 export const JOBID_TIME_MS_MAX = 2 ** 40 - 1;
 
+/** The name of a job in messages: F58 in ASCII. */
+export function f58(id: JobId): string {
+	return encodeJobid(id, 'f58plain');
+}
+
 /**
  * The text of `id` in `form`; `kvs` is `job.` and the dothex form.
  *

@@ -2,6 +2,7 @@
  * How each of many jobs ended, told as it ends: one stream for whoever waits for a thousand of them, where a watch of
  * each eventlog would cost ten messages a job. Invariant: each job is told once; the stream ends after the last.
  */
+import {f58} from '../../formats/jobid.ts';
 import {SystemError} from '../../formats/errno.ts';
 import type {JobEvent} from '../../machines/job.ts';
 import type {Archive} from '../archive.ts';
@@ -76,7 +77,10 @@ export function watchEndings(
 			if (all === undefined) {
 				stop();
 				sink.fail(
-					new SystemError('ENOENT', core.state.lost.has(id) ? `job ${id} is in lost+found` : `no job ${id}`),
+					new SystemError(
+						'ENOENT',
+						core.state.lost.has(id) ? `job ${f58(id)} is in lost+found` : `no job ${f58(id)}`,
+					),
 				);
 				return;
 			}

@@ -2,6 +2,7 @@
  * Follows the ranks' own eventlog of a job (RFC 50), rank by rank as they come: lines that are there are sent, and what is
  * appended later follows, until the root keeps the logs of all ranks.
  */
+import {f58} from '../../formats/jobid.ts';
 import type {Timer} from '../../ports/clock.ts';
 import type {Archive} from '../archive.ts';
 import type {Core} from '../core.ts';
@@ -62,7 +63,7 @@ export function watchExecEventlog(options: ExecEventlogOptions, sink: Sink): () 
 	};
 	const next = () => {
 		round().catch((error: unknown) => {
-			options.core.log('err', `eventlog of job ${options.id}: ${String(error)}`);
+			options.core.log('err', `eventlog of job ${f58(options.id)}: ${String(error)}`);
 			if (!isOver) timer = options.core.clock.setTimer(POLL_MS, next);
 		});
 	};

@@ -1,4 +1,5 @@
 /** What is known of one job: its eventlogs, jobspec, R and output; looked up, or followed. */
+import {f58} from '../../formats/jobid.ts';
 import {SystemError} from '../../formats/errno.ts';
 import {stringifyJson} from '../../formats/json.ts';
 import {requestOf, type Jobspec} from '../../formats/jobspec.ts';
@@ -101,7 +102,7 @@ export class JobInfo {
 	#job(id: bigint): JobContext {
 		const {core, archive} = this.#options;
 		const job = core.state.jobs.get(id)?.context ?? core.state.lost.get(id)?.job?.context ?? archive.job(id);
-		if (job === undefined) throw new SystemError('ENOENT', `no job ${id}`);
+		if (job === undefined) throw new SystemError('ENOENT', `no job ${f58(id)}`);
 		return job;
 	}
 
@@ -114,7 +115,8 @@ export class JobInfo {
 			case 'J':
 				return wrapSigned(job.userid, stringifyJson(readJobspec(job.jobspec)));
 			case 'R':
-				if (job.R === null) throw new SystemError('ENOENT', `job ${job.id} has no R: it was not allocated`);
+				if (job.R === null)
+					throw new SystemError('ENOENT', `job ${f58(job.id)} has no R: it was not allocated`);
 				return stringifyJson(job.R);
 			case 'guest.exec.eventlog': {
 				const {byRank} = await readExecEventlogs({...this.#options, id: job.id});

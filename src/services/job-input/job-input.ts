@@ -2,6 +2,7 @@
  * The way of clients' input to the tasks of a job: from the root to every rank of it. Nothing is kept here: each rank keeps
  * how far each writer has come, and the writer sends again what is not taken everywhere.
  */
+import {f58} from '../../formats/jobid.ts';
 import {SystemError} from '../../formats/errno.ts';
 import type {JobSnapshot} from '../../machines/job.ts';
 import type {InputAnswer, InputWrite} from '../../ports/process-host.ts';
@@ -39,7 +40,7 @@ export class JobInput {
 		const job = await this.#running(id);
 		if (job === null) {
 			if (!core.state.jobs.has(id) && !core.state.lost.has(id) && archive.job(id) === undefined)
-				throw new SystemError('ENOENT', `no job ${id}`);
+				throw new SystemError('ENOENT', `no job ${f58(id)}`);
 			return {...OVER, offset: write.offset};
 		}
 		const {attempt, ranks} = job.context;
@@ -74,7 +75,7 @@ export class JobInput {
 				settle();
 			};
 			const timer = core.clock.setTimer(INPUT_PATIENCE_MS, () =>
-				stop(() => reject(new SystemError('EAGAIN', `job ${id} does not run yet`))),
+				stop(() => reject(new SystemError('EAGAIN', `job ${f58(id)} does not run yet`))),
 			);
 			const unsubscribe = core.onJob(id, ({snapshot}) => {
 				const {value} = snapshot;

@@ -1,4 +1,5 @@
 /** Lists jobs: the active ones from memory, the finished ones from the archive. */
+import {f58} from '../../formats/jobid.ts';
 import {SystemError} from '../../formats/errno.ts';
 import {Idset} from '../../formats/idset.ts';
 import type {JobSnapshot} from '../../machines/job.ts';
@@ -52,7 +53,7 @@ export class JobList {
 		const job = this.#core.state.jobs.get(id) ?? this.#core.state.lost.get(id)?.job;
 		if (job !== undefined && job !== null) return this.#view(job);
 		const row = this.#archive.job(id);
-		if (row === undefined) throw new SystemError('ENOENT', `no job ${id}`);
+		if (row === undefined) throw new SystemError('ENOENT', `no job ${f58(id)}`);
 		return jobViewOf('inactive', row);
 	}
 

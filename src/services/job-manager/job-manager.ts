@@ -3,7 +3,7 @@
  * answers; what follows from a job's state (RFC 21) is derived by effectsOfJob.
  */
 import {SystemError} from '../../formats/errno.ts';
-import {nextJobid} from '../../formats/jobid.ts';
+import {nextJobid, f58} from '../../formats/jobid.ts';
 import {parseJobspec, type Jobspec} from '../../formats/jobspec.ts';
 import {checkTaskOptions} from '../../formats/input-options.ts';
 import {shellOptionsOf} from '../../formats/shell-options.ts';
@@ -134,7 +134,7 @@ export class JobManager {
 		checkUrgency(urgency);
 		const job = this.#active(id);
 		if (!['depend', 'priority', 'sched'].includes(job.value)) {
-			throw new SystemError('EINVAL', `job ${id} is running: its urgency cannot be changed`);
+			throw new SystemError('EINVAL', `job ${f58(id)} is running: its urgency cannot be changed`);
 		}
 		const {urgency: before} = job.context;
 		this.#core.post({type: 'job.urgency', id, urgency, userid});
@@ -148,7 +148,8 @@ export class JobManager {
 		}
 		const {value, context} = this.#active(id);
 		const ranks = Object.entries(context.ranks).filter(([, part]) => part.state === 'started');
-		if (value !== 'run' || ranks.length === 0) throw new SystemError('EINVAL', `job ${id} is not running`);
+		if (value !== 'run' || ranks.length === 0)
+			throw new SystemError('EINVAL', `job ${f58(id)} is not running`);
 		const order = {id, attempt: context.attempt, signum};
 		const answers = await this.#peers.requestAll(
 			ranks.map(([rank]) => Number(rank)),
@@ -181,9 +182,12 @@ export class JobManager {
 		const job = this.#core.state.jobs.get(id);
 		if (job !== undefined) return job;
 		if (this.#core.state.lost.has(id)) {
-			throw new SystemError('ENOENT', `job ${id} is in lost+found (see log lost+found)`);
+			throw new SystemError('ENOENT', `job ${f58(id)} is in lost+found (see log lost+found)`);
 		}
-		throw new SystemError('ENOENT', this.#archive.job(id) === undefined ? `no job ${id}` : 'job is inactive');
+		throw new SystemError(
+			'ENOENT',
+			this.#archive.job(id) === undefined ? `no job ${f58(id)}` : 'job is inactive',
+		);
 	}
 
 	#jobOfRequest(requestId: string): bigint | undefined {

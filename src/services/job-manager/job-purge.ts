@@ -3,6 +3,7 @@
  * of that is left there: a part that turns up later would be taken for one of a job that the log has lost, and be registered
  * again. It is done in small batches, each one commit, so that others have their turn; what a crash leaves over is purged later.
  */
+import {f58} from '../../formats/jobid.ts';
 import {SystemError} from '../../formats/errno.ts';
 import {resultOf, type ArchiveRow} from '../../machines/archive-row.ts';
 import type {PurgedResults} from '../../machines/broker.ts';
@@ -79,8 +80,8 @@ export class JobPurge {
 		return this.#inTurn(async () => {
 			const {core, archive} = this.#options;
 			for (const id of ids) {
-				if (core.state.jobs.has(id)) throw new SystemError('EINVAL', `job ${id} is active`);
-				if (archive.job(id) === undefined) throw new SystemError('ENOENT', `no job ${id}`);
+				if (core.state.jobs.has(id)) throw new SystemError('EINVAL', `job ${f58(id)} is active`);
+				if (archive.job(id) === undefined) throw new SystemError('ENOENT', `no job ${f58(id)}`);
 			}
 			return this.#purge([...new Set(ids)], isDryRun);
 		});

@@ -6,6 +6,7 @@
  * Invariant: what a rank put before a barrier never changes once it was told; so whoever puts a barrier together, and however
  * often, gets the same.
  */
+import {f58} from '../../formats/jobid.ts';
 import {SystemError} from '../../formats/errno.ts';
 import {partKey} from '../../machines/part.ts';
 import type {Timer} from '../../ports/clock.ts';
@@ -57,7 +58,7 @@ export class PmiBarriers {
 		const context = snapshot?.context;
 		const isThere = context?.attempt === attempt && context.ranks[rank] !== undefined;
 		if (!isThere || snapshot?.value !== 'run')
-			throw new SystemError('ENOENT', `job ${id} does not run on rank ${rank} in attempt ${attempt}`);
+			throw new SystemError('ENOENT', `job ${f58(id)} does not run on rank ${rank} in attempt ${attempt}`);
 		const job = this.#jobOf(name);
 		if (job.last !== null && barrier <= job.last.barrier) {
 			// It did not hear of it, or it is far behind and is told what it asks for when it asks for the one before.

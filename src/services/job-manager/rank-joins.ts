@@ -3,6 +3,7 @@
  * are let through. Silence is not death: the parts of a rank that is away end when the rank says so, comes back with another
  * boot, outlives its lease, or an admin declares it dead.
  */
+import {f58} from '../../formats/jobid.ts';
 import {SystemError} from '../../formats/errno.ts';
 import {Hostlist} from '../../formats/hostlist.ts';
 import {Idset} from '../../formats/idset.ts';
@@ -169,13 +170,14 @@ export class RankJoins {
 		const known = core.state.jobs.get(id);
 		if (known?.context.attempt === attempt && known.context.ranks[rank] !== undefined) return;
 		if (known !== undefined && !(isPending(known) && attempt > known.context.attempt)) {
-			throw new SystemError('EEXIST', `job ${id} is known, and attempt ${attempt} of it is not wanted`);
+			throw new SystemError('EEXIST', `job ${f58(id)} is known, and attempt ${attempt} of it is not wanted`);
 		}
 		const {userid, urgency, flags, jobspec, R, submitMs, allocMs, perilog} = record;
 		parseJobspec(readJobspec(jobspec));
 		const ranks = ranksOfR(R);
-		if (!ranks.includes(rank)) throw new SystemError('EINVAL', `R of job ${id} does not name rank ${rank}`);
-		core.log('notice', `job ${id} was found on rank ${rank} and is registered again`);
+		if (!ranks.includes(rank))
+			throw new SystemError('EINVAL', `R of job ${f58(id)} does not name rank ${rank}`);
+		core.log('notice', `job ${f58(id)} was found on rank ${rank} and is registered again`);
 		core.post({
 			type: 'job.adopt',
 			id,

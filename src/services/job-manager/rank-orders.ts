@@ -3,6 +3,7 @@
  * the same turn are one message to all their ranks, split on its way down the tree. Every order may be repeated; one that
  * reached nobody is given again when its rank is reconciled, and before that while the rank can be reached.
  */
+import {f58} from '../../formats/jobid.ts';
 import {asSystemError, type SystemError} from '../../formats/errno.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import type {Effect} from '../../machines/effects.ts';
@@ -139,7 +140,7 @@ export class RankOrders {
 		}
 		this.#core.log(
 			'warning',
-			`job ${effect.id} waits to start: ${this.#nameOf(effect.id, late)} is not ready: ${error.toString()}`,
+			`job ${f58(effect.id)} waits to start: ${this.#nameOf(effect.id, late)} is not ready: ${error.toString()}`,
 		);
 		this.#core.clock.setTimer(ORDER_RETRY_MS, () => {
 			this.#atBarrier.delete(key);
@@ -185,7 +186,7 @@ export class RankOrders {
 		const {kind, id, attempt} = effect;
 		this.#core.log(
 			'warning',
-			`job-exec.${kind} of job ${id} to ${this.#nameOf(id, rank)}: ${error.toString()}`,
+			`job-exec.${kind} of job ${f58(id)} to ${this.#nameOf(id, rank)}: ${error.toString()}`,
 		);
 		if (!this.#isWanted(effect, rank)) return;
 		if ((kind === 'start' || kind === 'begin') && !CONTACT_ERRORS.has(error.code)) {

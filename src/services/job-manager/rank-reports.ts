@@ -2,6 +2,7 @@
  * What ranks report about their parts: taken once and in order, and acknowledged from end to end, one by one or many of a
  * subtree in one message.
  */
+import {f58} from '../../formats/jobid.ts';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import type {ReportBody} from '../../machines/job-report.ts';
@@ -67,7 +68,7 @@ export class RankReports {
 		if (this.#core.state.lost.has(id)) return {ack: seq, forget: false};
 		if (job === undefined && this.#archive.job(id) === undefined) {
 			// What this log does not know may be all that is left of a job: it is not acknowledged away.
-			throw new SystemError('ENOENT', `job ${id} is not known to this instance`);
+			throw new SystemError('ENOENT', `job ${f58(id)} is not known to this instance`);
 		}
 		const part = job?.context.attempt === attempt ? job.context.ranks[rank] : undefined;
 		// Inactive, or another attempt followed: whatever it says, it can finish nothing.

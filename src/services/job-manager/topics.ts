@@ -1,4 +1,5 @@
 /** The topics of `job-ingest` and `job-manager` (docs/services.md). */
+import {f58} from '../../formats/jobid.ts';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
 import {Idset} from '../../formats/idset.ts';
 import {readJobspec} from '../../formats/stored-jobspec.ts';
@@ -156,7 +157,7 @@ function waitForEnd(wait: Wait): void {
 		request.respond({id: row.id, ...endOf(row)});
 		return;
 	}
-	if (id !== ANY_JOB && !core.state.jobs.has(id)) throw new SystemError('ECHILD', `no job ${id}`);
+	if (id !== ANY_JOB && !core.state.jobs.has(id)) throw new SystemError('ECHILD', `no job ${f58(id)}`);
 	if (id === ANY_JOB && ![...core.state.jobs.values()].some(({context}) => isWaitable(context))) {
 		throw new SystemError('ECHILD', 'there are no more waitable jobs');
 	}

@@ -2,6 +2,7 @@
  * Which job holds what, derived from the jobs' states: from its allocation to `free`, on each rank until that rank was
  * released. A job in lost+found holds what it held, until an admin releases it.
  */
+import {f58} from '../../formats/jobid.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import {Idset} from '../../formats/idset.ts';
 import {outlineOf} from '../../formats/stored-jobspec.ts';
@@ -38,7 +39,7 @@ export function keepHoldings({core, pool, onFree}: HoldingsOptions): void {
 		try {
 			holdAll(job);
 		} catch (error) {
-			throw new Error(`job ${job.id}: R can't be held: ${String(error)}`, {cause: error});
+			throw new Error(`job ${f58(job.id)}: R can't be held: ${String(error)}`, {cause: error});
 		}
 	}
 
@@ -47,7 +48,7 @@ export function keepHoldings({core, pool, onFree}: HoldingsOptions): void {
 		try {
 			holdAll(job);
 		} catch (error) {
-			core.log('err', `job ${job.id} of lost+found: what it holds can't be read: ${String(error)}`);
+			core.log('err', `job ${f58(job.id)} of lost+found: what it holds can't be read: ${String(error)}`);
 		}
 	}
 

@@ -1,4 +1,5 @@
 /** The topics of `resource` (docs/services.md), at the root. */
+import {f58} from '../../formats/jobid.ts';
 import {SystemError} from '../../formats/errno.ts';
 import {Hostlist} from '../../formats/hostlist.ts';
 import {Idset} from '../../formats/idset.ts';
@@ -127,12 +128,12 @@ function heldOf(core: Core, {ghosts, pool}: Resources): readonly Held[] {
 /** An admin says that nothing of job `id` is left. @throws {SystemError} EINVAL for an active job, ENOENT: nothing is held for it. */
 function release(id: bigint, {core, resources}: Pick<ResourceTopics, 'core' | 'resources'>): void {
 	if (core.state.jobs.has(id)) {
-		throw new SystemError('EINVAL', `job ${id} is active: it lets go of its resources when it ends`);
+		throw new SystemError('EINVAL', `job ${f58(id)} is active: it lets go of its resources when it ends`);
 	}
 	if (heldOf(core, resources).every(held => held.id !== id)) {
-		throw new SystemError('ENOENT', `nothing is held for job ${id}`);
+		throw new SystemError('ENOENT', `nothing is held for job ${f58(id)}`);
 	}
 	if (!core.state.released.has(id)) core.post({type: 'broker.release', id});
-	core.log('notice', `what was held for job ${id} is released`);
+	core.log('notice', `what was held for job ${f58(id)} is released`);
 	resources.release(id);
 }

@@ -71,5 +71,5 @@ test('a job that does not run yet is waited for, but not for ever', async t => {
 });
 
 test('a job that nobody knows is an error', async t => {
-	await t.throwsAsync(site([]).input.write(1n, WRITE), {code: 'ENOENT', message: /no job 1/});
+	await t.throwsAsync(site([]).input.write(1n, WRITE), {code: 'ENOENT', message: /no job f2/});
 });

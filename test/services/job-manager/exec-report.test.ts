@@ -117,5 +117,5 @@ test('a part of a finished job is forgotten, and one of a job in lost+found is k
 
 test('a part of a job that nobody knows is neither acknowledged nor forgotten: it may be the only trace of it', t => {
 	const {report} = managerOf();
-	t.throws(() => report(0, 1, STARTED), {code: 'ENOENT', message: /job 1 is not known/});
+	t.throws(() => report(0, 1, STARTED), {code: 'ENOENT', message: /job f2 is not known/});
 });

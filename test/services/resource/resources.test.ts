@@ -174,9 +174,9 @@ test('what is held for a job that is no more is listed, and free when an admin s
 	t.is(resources.pool.free().coreCount, 10, 'the word of an admin outlasts inventories');
 	resources.ghosts.restart(1);
 	t.is(resources.pool.free().coreCount, 12);
-	t.is(refused('resource.release', {id: 51n}), 'ENOENT: nothing is held for job 51');
+	t.is(refused('resource.release', {id: 51n}), 'ENOENT: nothing is held for job ft');
 	const active = core.submit({});
-	t.regex(refused('resource.release', {id: active}) ?? '', /EINVAL: job 1 is active/);
+	t.regex(refused('resource.release', {id: active}) ?? '', /EINVAL: job f2 is active/);
 });
 
 test('a job in lost+found holds what it held until an admin releases it', t => {
