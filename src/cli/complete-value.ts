@@ -5,6 +5,7 @@ import type {CliContext} from './context.ts';
 import {scalarText} from './fields.ts';
 import {jobidText} from './jobid-text.ts';
 import {fetchJobs} from './jobs/fetch-jobs.ts';
+import {stateMask, type JobConstraint} from './jobs/job-filter.ts';
 import {RESULT_BITS, STATE_BITS} from './jobs/job-record.ts';
 import {fetchQueues} from './queues/fetch-queues.ts';
 
@@ -51,6 +52,8 @@ export async function completeValue(
 			return soon(queueNames(context), context);
 		case 'JOBID':
 			return soon(jobids(context), context);
+		case 'ACTIVE-JOBID':
+			return soon(jobids(context, [{states: [stateMask('active', 'active')]}]), context);
 		default:
 			return [];
 	}
@@ -61,10 +64,10 @@ async function queueNames(context: CliContext): Promise<Candidate[]> {
 	return queues.filter(({name}) => name !== '').map(({name}) => ({word: name}));
 }
 
-async function jobids(context: CliContext): Promise<Candidate[]> {
+async function jobids(context: CliContext, constraints: readonly JobConstraint[] = []): Promise<Candidate[]> {
 	const jobs = await fetchJobs(context.session(), {
 		entriesMax: JOBS_MAX,
-		constraint: {userid: [context.world.userid]},
+		constraint: {and: [{userid: [context.world.userid]}, ...constraints]},
 	});
 	return jobs.map(job => ({
 		word: jobidText(job.id, context.env),

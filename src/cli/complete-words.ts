@@ -25,7 +25,9 @@ export async function completeWords(
 	const typed = current.slice(equals.length);
 	// bash takes `=` for a word of its own, and replaces only what is behind it.
 	const prefix = isSplit ? '' : equals;
+	const isAscii = typed.startsWith('f'); // Nobody has the other one on a keyboard.
 	return candidates
+		.map(each => (isAscii ? {...each, word: each.word.replace(/^ƒ/, 'f')} : each))
 		.filter(({word}) => word.startsWith(':') || word.startsWith(typed))
 		.map(each => (each.word.startsWith(':') ? each : {...each, word: prefix + each.word}));
 }
@@ -125,6 +127,15 @@ async function inOptions({page, rest, current}: Line, context: CliContext): Prom
 	return completeOperand(page, operandsBefore, context);
 }
 
+/** They fail for a job that has ended. */
+const FOR_ACTIVE_JOBS: ReadonlySet<string> = new Set([
+	'cancel',
+	'job kill',
+	'job raise',
+	'job timeleft',
+	'job urgency',
+]);
+
 function optionWord({flags, value, describe}: PageOption): Candidate {
 	const long = flags.find(flag => flag.startsWith('--')) ?? flags[0]!;
 	return {word: value === null || !long.startsWith('--') ? long : `${long}=`, describe};
@@ -139,7 +150,10 @@ async function completeOperand(
 	if (/COMMAND|CMD/.test(first)) return [{word: before.length === 0 ? ':commands' : ':files'}];
 	if (/SCRIPT|FILE|DIR/.test(first)) return [{word: ':files'}];
 	if (/\bID/.test(first) && (before.length === 0 || first.includes('…')))
-		return completeValue({flags: [], value: 'JOBID', describe: name}, context);
+		return completeValue(
+			{flags: [], value: FOR_ACTIVE_JOBS.has(name) ? 'ACTIVE-JOBID' : 'JOBID', describe: name},
+			context,
+		);
 	if (first.includes('SHELL')) return ['bash', 'zsh', 'fish'].map(word => ({word}));
 	return [];
 }

@@ -127,6 +127,19 @@ test('completion finds commands, options, fixed values, job ids and queues', asy
 	t.deepEqual(await complete('job', 'kill', '--signal=US'), ['--signal=USR1', '--signal=USR2']);
 	t.deepEqual(await complete('job', 'attach', ''), ['fNH']);
 	t.deepEqual(await complete('--uri', 'local:///x', 'cancel', 'f'), ['fNH']);
+	const constraints = world.broker
+		.payloadsOf('job-list.list')
+		.map(payload => (payload as {constraint: unknown}).constraint);
+	const ACTIVE = 2 | 4 | 8 | 16 | 32;
+	t.deepEqual(constraints, [
+		{and: [{userid: [1000]}]},
+		{and: [{userid: [1000]}, {states: [ACTIVE]}]}, // One that has ended can't be canceled.
+	]);
+	const unicode = {env: {LANG: 'C.UTF-8'}};
+	for (const typed of ['f', 'ƒ', '']) {
+		const {stdout} = await world.run(['completion', 'complete', 'cancel', typed], unicode);
+		t.is(stdout.split('\t')[0], typed === 'f' ? 'fNH' : 'ƒNH');
+	}
 	t.deepEqual(await complete('submit', '-n', '2', ''), [':commands']);
 	t.deepEqual(await complete('submit', '-n', '2', 'cat', ''), [':files']);
 	t.deepEqual(await complete('run', '--cwd', ''), [':directories']);
