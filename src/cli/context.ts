@@ -159,9 +159,9 @@ export class CliContext {
 		return this.world.stdout.write(text);
 	}
 
-	/** One line on stderr: `coppice SUBCOMMAND: text`. */
-	warn(text: string): Promise<void> {
-		return this.world.stderr.write(`coppice ${this.commandName}: ${text}\n`);
+	/** One line on stderr: `coppice SUBCOMMAND: text`. Never rejects: of a stderr that takes nothing nobody can be told. */
+	async warn(text: string): Promise<void> {
+		await this.world.stderr.write(`coppice ${this.commandName}: ${text}\n`).catch(() => undefined);
 	}
 
 	close(): void {

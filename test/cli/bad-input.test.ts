@@ -227,6 +227,11 @@ test('what a disk has no room for is said, with the job that was submitted all t
 	t.is((await coppice(['job', 'status', told![1]!])).status, 0);
 });
 
+test('the status of a job is told also where stderr takes nothing', async t => {
+	const ended = await inShell("coppice -v run sh -c 'echo out; exit 3' 2>/dev/full");
+	t.deepEqual(ended, {status: 3, stdout: 'out\n', stderr: ''});
+});
+
 test('a directory is no standard input, and makes no job', async t => {
 	const ended = await inShell('coppice run cat </');
 	t.deepEqual(ended, {
@@ -264,6 +269,6 @@ test('an env file that is there counts', async t => {
 
 test.after('nothing of it left a job behind, and the instance is well', async t => {
 	const jobs = await instance.jobsUntil('all have ended', rows => rows.every(isInactive));
-	t.is(jobs.length, FAILURES.length + 5);
+	t.is(jobs.length, FAILURES.length + 6);
 	t.is((await coppice(['health'])).status, 0);
 });

@@ -115,18 +115,18 @@ export async function watchEvents(
 	return ending;
 }
 
-/** The line that the job's end asks for, if any, and its exit status. `write`: where to; default stderr. */
+/** The line that the job's end asks for, if any, and its exit status. `say`: where to; default stderr. */
 export async function reportEnding(
 	context: CliContext,
 	ending: JobEnding,
 	id: string,
-	write = (line: string) => context.world.stderr.write(line),
+	say = (text: string) => context.warn(text),
 ): Promise<number> {
 	const exitStatus = exitStatusOf(ending);
 	const text =
 		endingText(ending, id) ??
 		(context.isVerbose ? `${id}: task(s) exited with exit code ${exitStatus}` : null);
-	if (text !== null) await write(`coppice ${context.commandName}: ${text}\n`);
+	if (text !== null) await say(text);
 	return exitStatus;
 }
 

@@ -1,5 +1,4 @@
 /** From options to what `job-ingest.submit` takes: a jobspec, and one request for each copy of it. */
-import {resolve} from 'node:path';
 import type {Jobspec} from '../../formats/jobspec.ts';
 import {jobspecFromCommand, type CommandOptions} from '../../formats/jobspec-from-command.ts';
 import {stringifyJson} from '../../formats/json.ts';
@@ -83,7 +82,7 @@ export function jobspecOf(submission: Submission, copy: Copy | null = null): Job
 
 /** `--cwd` as the job needs it: what is not absolute begins here; a template that is filled on the node may be. */
 function directoryOf(path: string, here: string): string {
-	return path.startsWith('{{') ? path : resolve(here, path);
+	return /^(?:\/|\{\{)/.test(path) ? path : `${here}/${path}`; // `..` is the kernel's affair: links have their own.
 }
 
 function withScript(

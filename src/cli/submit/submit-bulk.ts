@@ -158,7 +158,9 @@ async function awaitEndings(
 			progress.ended(status === 0);
 			job.ended.resolve(undefined);
 			highest = Math.max(highest, status);
-			await reportEnding(context, ending, job.name, text => job.sinks.stderr.write(text));
+			await reportEnding(context, ending, job.name, text =>
+				job.sinks.stderr.write(`coppice ${context.commandName}: ${text}\n`),
+			);
 		}
 	};
 	const watch = () =>
