@@ -2,7 +2,7 @@
  * Goal: bad input gets a clear error, the exit status that belongs to it, and loses nothing. Method: the real command as a
  * shell calls it, against one real instance, which at the end has only the jobs that it should have.
  */
-import {execFile} from 'node:child_process';
+import {execFile, execFileSync} from 'node:child_process';
 import {mkdirSync, writeFileSync} from 'node:fs';
 import {join} from 'node:path';
 import test from 'ava';
@@ -14,6 +14,7 @@ test.before(async () => {
 	await instance.start();
 	writeFileSync(join(instance.root, 'lost'), '#!/no/such/sh\n', {mode: 0o755});
 	mkdirSync(join(instance.root, 'sub'));
+	execFileSync('mkfifo', ['-m', '755', join(instance.root, 'pipe')]);
 });
 test.after.always(() => instance.destroy());
 
@@ -193,6 +194,7 @@ const FAILURES: readonly Row[] = [
 		status: 127,
 		stderr: /\.\/lost: its interpreter \/no\/such\/sh: No such file or directory/,
 	},
+	{line: 'run ./pipe', status: 126, stderr: /\.\/pipe: Permission denied/},
 	{
 		line: 'batch --watch --quiet --output=none lost',
 		status: 127,

@@ -30,8 +30,8 @@ export interface AttachOptions {
 }
 
 /**
- * Resolves to the exit status, which is no success when input was lost. Rejects with ENOENT for a job that is not known, and a `LostContactError` when the
- * instance stayed away.
+ * Resolves to the exit status, which is no success when input was lost. Rejects with ENOENT for a job that is not known,
+ * and a `LostContactError` when the instance stayed away.
  */
 export async function attachJob(context: CliContext, options: AttachOptions): Promise<number> {
 	const {session, id} = options;

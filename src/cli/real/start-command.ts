@@ -1,6 +1,6 @@
 /** Runs the command of `coppice start -- CMD` within the instance, and stops the instance after it. */
 import {spawn} from 'node:child_process';
-import {readFileSync} from 'node:fs';
+import {existsSync, readFileSync} from 'node:fs';
 import {constants} from 'node:os';
 import {delimiter} from 'node:path';
 import {asSystemError} from '../../formats/errno.ts';
@@ -56,9 +56,8 @@ function missingText(program: string): string {
 	const why = 'no such file or directory';
 	try {
 		const interpreter = /^#!\s*(\S+)/.exec(readFileSync(program, 'utf8'))?.[1];
-		return interpreter === undefined
-			? `${program}: ${why}`
-			: `${program}: its interpreter ${interpreter}: ${why}`;
+		const isLost = interpreter !== undefined && !existsSync(interpreter);
+		return isLost ? `${program}: its interpreter ${interpreter}: ${why}` : `${program}: ${why}`;
 	} catch {
 		return `${program}: ${why}`;
 	}
