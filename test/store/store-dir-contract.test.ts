@@ -97,6 +97,27 @@ for (const [name, factory] of Object.entries(factories)) {
 		await store.close();
 	});
 
+	claim('every entry is shown once and in order, and who leaves early holds nothing up', async (t, {dir}) => {
+		const store = await created(dir);
+		const keys = Array.from({length: 4500}, (_, n) => `k${String(n).padStart(5, '0')}`);
+		await store.write(
+			keys.map(key => put(key, key)),
+			{sync: false},
+		);
+		t.deepEqual(
+			await list(store, range('k', 'l')),
+			keys.map(key => `${key}=${key}`),
+		);
+		let first = 0;
+		for await (const entries of store.iterateChunks(range('k', 'l'))) {
+			first = entries.length;
+			break;
+		}
+		t.true(first > 0 && first < keys.length);
+		await store.write([put('z', 'after')], {sync: true});
+		await store.close();
+	});
+
 	claim('what was written is there after a close and another open', async (t, {dir}) => {
 		const store = await created(dir);
 		await store.write([put('a', '1')], {sync: true});
