@@ -14,21 +14,26 @@ export type StoredJobspec = JobspecText | Jobspec;
 
 /** Of texts that were outlined. */
 const outlines = new WeakMap<JobspecText, Jobspec>();
+/** The texts of what was read. */
+const texts = new WeakMap<Jobspec, JobspecText>();
 
+/** What was read from a text, and is as it was, is stored as that text. */
 export function storeJobspec(jobspec: Jobspec): JobspecText {
-	const stored = {json: stringifyJson(jobspec)};
+	const stored = texts.get(jobspec) ?? {json: stringifyJson(jobspec)};
 	outlines.set(stored, outlined(jobspec));
 	return stored;
 }
 
 /**
- * All of what was stored, read anew. It had passed `parseJobspec`, unless another machine says so.
+ * All of what was stored, read anew, and never to be changed in place. It had passed `parseJobspec`, unless another machine says so.
  * @throws {SystemError} EINVAL when the text is no JSON.
  */
 export function readJobspec(stored: StoredJobspec): Jobspec {
 	if (!isText(stored)) return stored;
 	try {
-		return parseJson(stored.json) as unknown as Jobspec;
+		const jobspec = parseJson(stored.json) as unknown as Jobspec;
+		if (typeof jobspec === 'object' && jobspec !== null) texts.set(jobspec, stored);
+		return jobspec;
 	} catch (error) {
 		if (!(error instanceof SystemError)) throw error;
 		throw new SystemError(error.code, `jobspec: ${error.message}`, {cause: error});

@@ -41,6 +41,17 @@ test('an outline is all but environment and files, and is made once, also of wha
 	}
 });
 
+test('what was read from a text is stored as that text, and what was made of it is not', t => {
+	const text = JSON.stringify(withSystem({environment: {A: 'b'}}), null, 1);
+	const read = readJobspec({json: text});
+	t.is(storeJobspec(read).json, text);
+	const changed = {
+		...read,
+		attributes: {...read.attributes, system: {...read.attributes.system, duration: 5}},
+	};
+	t.is(readJobspec(storeJobspec(changed)).attributes.system.duration, 5);
+});
+
 test('the object of an old log is what it was', t => {
 	t.is(readJobspec(PLAIN), PLAIN);
 	t.is(outlineOf(PLAIN), PLAIN);
