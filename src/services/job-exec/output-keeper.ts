@@ -2,7 +2,7 @@
  * Hands what the tasks of a finished part wrote to the root, in rows of its store: the part's directory is deleted once the
  * root has it. Small output rides with the report of the end; of large output one row at a time is under way.
  */
-import {createHash} from 'node:crypto';
+import {createHash, type Hash} from 'node:crypto';
 import {asSystemError, type SystemError} from '../../formats/errno.ts';
 import {outputKey} from '../../machines/archive-row.ts';
 import type {TaskOutput} from '../../machines/job-report.ts';
@@ -45,10 +45,11 @@ export async function keepOutput(keeping: OutputKeeping): Promise<PartOutput> {
 	let heldBytes = 0;
 	for (const task of tasks) {
 		for (const stream of ['stdout', 'stderr'] as const) {
-			const hash = createHash('sha256');
+			let hash: Hash | null = null; // Most tasks write nothing, or to one of the two.
 			let bytes = 0;
 			let chunk = 0;
 			for await (const value of readChunks(keeping, {task, stream})) {
+				hash ??= createHash('sha256');
 				hash.update(value);
 				bytes += value.length;
 				held.push({key: outputKey({...key, task, stream, chunk}), value});
@@ -60,7 +61,8 @@ export async function keepOutput(keeping: OutputKeeping): Promise<PartOutput> {
 					await sendRow(keeping, row);
 				}
 			}
-			if (bytes > 0) outputs.push({task, stream, bytes, chunks: chunk, sha256: hash.digest('hex')});
+			if (hash !== null && bytes > 0)
+				outputs.push({task, stream, bytes, chunks: chunk, sha256: hash.digest('hex')});
 		}
 	}
 	return {outputs, chunks: held, eventlog: await readEventlog(keeping)};
