@@ -83,13 +83,7 @@ class LevelStore implements Store {
 	async write(ops: readonly StoreOp[], {sync}: {readonly sync: boolean}): Promise<void> {
 		if (this.#failure !== null) throw this.#failure; // LevelDB would say yes and lose it.
 		try {
-			// One operation after the other: an array of them is copied by `level`, which costs more than LevelDB itself.
-			const batch = this.#db.batch();
-			for (const op of ops) {
-				if (op.type === 'put') batch.put(op.key, op.value);
-				else batch.del(op.key);
-			}
-			await batch.write({sync});
+			await this.#db.batch(ops as StoreOp[], {sync});
 		} catch (error) {
 			this.#failure = levelError(error, `Failed writing the database ${this.#path}`);
 			throw this.#failure;
