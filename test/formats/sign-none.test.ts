@@ -52,3 +52,27 @@ test('a damaged or foreign wrapper is refused with the reason', t => {
 	}
 	t.throws(() => wrapSigned(-1, ''), {message: /no user id/});
 });
+
+test('what is not padded base64 of the usual alphabet is refused, whatever the decoder makes of it', t => {
+	const unit = fc.constantFrom(...'AZaz09+/=-_ \n\0!\u0141\u2603');
+	const four = fc.string({unit, minLength: 4, maxLength: 4});
+	fc.assert(
+		fc.property(
+			fc.oneof(
+				fc.string({unit}),
+				fc.array(four).map(parts => parts.join('')),
+			),
+			text => {
+				const isBase64 = text.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(text);
+				const read = () => unwrapSigned(`${base64(HEADER)}.${text}.none`);
+				try {
+					read();
+					t.true(isBase64, text);
+				} catch (error) {
+					t.is(/not padded base64/.test((error as Error).message), !isBase64, text);
+				}
+			},
+		),
+		{numRuns: 20_000},
+	);
+});
