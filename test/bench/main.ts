@@ -147,6 +147,9 @@ const PARTS: Readonly<Record<string, () => Promise<void>>> = {
 	...TREE_PARTS,
 };
 
+// A job carries the environment of who submits it: npm's own variables, half as much again, are no user's.
+for (const name of Object.keys(process.env)) if (name.startsWith('npm_')) delete process.env[name];
+
 const chosen = process.argv.slice(2);
 const names = chosen.flatMap(name => (name === 'tree' ? Object.keys(TREE_PARTS) : [name]));
 for (const name of names.length === 0 ? Object.keys(PARTS) : names) {
