@@ -70,7 +70,7 @@ export class ResourceSet {
 			else group.ranks.push(rank);
 		}
 		const {starttime, expiration, properties, nslots, scheduling} = this.info;
-		return {
+		const R: REncoded = {
 			version: 1,
 			execution: {
 				R_lite: [...groups.values()].map(({ranks, resources: {cores, gpus}}) => ({
@@ -91,6 +91,8 @@ export class ResourceSet {
 			},
 			...(scheduling === null ? {} : {scheduling}),
 		};
+		READ.set(R, this); // Whoever reads it in this process need not.
+		return R;
 	}
 
 	get isEmpty(): boolean {
