@@ -15,7 +15,7 @@ import {Idset} from '../../formats/idset.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import {testExecutionOf} from '../../formats/test-execution.ts';
 import {blockTaskmap, tasksByNode} from '../../formats/taskmap.ts';
-import {readJobspec} from '../../formats/stored-jobspec.ts';
+import {outlineOf, readJobspec, type StoredJobspec} from '../../formats/stored-jobspec.ts';
 import type {LaunchSpec, OutputFiles} from '../../ports/process-host.ts';
 import {scriptsOf} from './perilog-scripts.ts';
 import type {JobRecord, StartMessage} from './messages.ts';
@@ -43,7 +43,7 @@ export function launchSpecOf(
 	{rank, uri, killTimeoutMs, outputBytesMax = OUTPUT_BYTES_DEFAULT}: Omit<LaunchSettings, 'leaseMs'>,
 ): LaunchSpec {
 	const {id, attempt} = message;
-	const jobspec = parseJobspec(readJobspec(message.jobspec));
+	const jobspec = launchedOf(message.jobspec);
 	const {system} = jobspec.attributes;
 	const R = ResourceSet.parse(message.R);
 	const {ntasks} = requestOf(jobspec);
@@ -105,6 +105,12 @@ export function launchSpecOf(
 		...testOf(system),
 		record: JSON.stringify(recordOf(message)),
 	};
+}
+
+/** Where no process is made, nothing needs an environment or files, and the outline is at hand. */
+function launchedOf(stored: StoredJobspec): Jobspec {
+	const outline = outlineOf(stored);
+	return parseJobspec(testExecutionOf(outline.attributes.system) === null ? readJobspec(stored) : outline);
 }
 
 function limitsOf(

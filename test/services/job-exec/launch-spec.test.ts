@@ -4,6 +4,7 @@ import test from 'ava';
 import fc from 'fast-check';
 import type {CommandOptions} from '../../../src/formats/jobspec-from-command.ts';
 import {parseJobspec, requestOf} from '../../../src/formats/jobspec.ts';
+import {storeJobspec} from '../../../src/formats/stored-jobspec.ts';
 import type {Json} from '../../../src/machines/job.ts';
 import {launchSpecOf, tasksOf} from '../../../src/services/job-exec/launch-spec.ts';
 import {ResourcePool} from '../../../src/services/resource/pool.ts';
@@ -106,6 +107,18 @@ test('a spec says what to run, where, for how long, and all that is needed to re
 		COPPICE_JOB_NNODES: '1',
 		COPPICE_JOB_ATTEMPT: '2',
 	});
+	t.deepEqual(JSON.parse(spec.record), {...message, id: '1234'});
+});
+
+test('a job without processes is given neither environment nor files, and can be registered again with both', t => {
+	const exec = {test: {run_duration: 1}};
+	const environment = {A: '1'};
+	const asked = startMessageOf({environment, systemAttributes: {exec, files: {script: {data: 'x'}}}});
+	const message = {...asked, jobspec: storeJobspec(asked.jobspec)};
+	const spec = launchSpecOf(message, {rank: 0, uri: 'local:///run/x', killTimeoutMs: 5000});
+	t.deepEqual(spec.test, {runMs: 1000, waitStatus: 0});
+	t.false('A' in spec.env);
+	t.is(spec.carried, undefined);
 	t.deepEqual(JSON.parse(spec.record), {...message, id: '1234'});
 });
 
