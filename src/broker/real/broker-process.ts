@@ -7,7 +7,6 @@ import {writeSync} from 'node:fs';
 import {unlink} from 'node:fs/promises';
 import {join} from 'node:path';
 import {SystemError, type ErrnoName} from '../../formats/errno.ts';
-import {optimizeLate} from '../../ports/real/optimize-late.ts';
 import {HEAD_FILE} from '../../store/head-file.ts';
 import {brokerPidPath, EXIT_REFUSED} from '../daemon-protocol.ts';
 import {INSTANCE_FILE, parseRankRecord, rankStatedir, type InstanceInfo} from '../instance.ts';
@@ -32,7 +31,6 @@ export interface BrokerProcessOptions {
 
 /** Runs a broker until it ends. Resolves to the exit status; where a signal asked for the end, the process dies by it. */
 export async function runBrokerProcess(options: BrokerProcessOptions): Promise<number> {
-	optimizeLate();
 	const {info, rank, hasDaemon} = options;
 	const life = new BrokerLife();
 	life.catchPanics();

@@ -16,7 +16,6 @@ import {
 	type RankSite,
 } from '../part-paths.ts';
 import {joinCgroup, makeCgroup, removeCgroup} from './cgroup.ts';
-import {optimizeLate} from '../../ports/real/optimize-late.ts';
 import {SystemClock} from '../../ports/real/system-clock.ts';
 import {startTicksOf} from './proc.ts';
 import {JobShell} from './shell.ts';
@@ -25,7 +24,6 @@ import {JobShell} from './shell.ts';
 const LEAVE_RETRY_MS = 20;
 const LEAVE_TRIES_MAX = 25;
 
-optimizeLate();
 const site = JSON.parse(process.argv[2] ?? '') as RankSite;
 checkSite(site);
 process.umask(0o077);
