@@ -47,11 +47,16 @@ export function readJobspec(stored: StoredJobspec): Jobspec {
  */
 export function outlineOf(stored: StoredJobspec): Jobspec {
 	if (!isText(stored)) return stored;
-	const known = outlines.get(stored);
+	const known = knownOutlineOf(stored);
 	if (known !== undefined) return known;
 	const outline = outlined(readJobspec(stored));
 	outlines.set(stored, outline);
 	return outline;
+}
+
+/** The outline of what was outlined before; undefined: who wants to know had better read all of it. */
+export function knownOutlineOf(stored: StoredJobspec): Jobspec | undefined {
+	return isText(stored) ? outlines.get(stored) : undefined;
 }
 
 function isText(stored: StoredJobspec): stored is JobspecText {

@@ -15,7 +15,7 @@ import {Idset} from '../../formats/idset.ts';
 import {ResourceSet} from '../../formats/resource-set.ts';
 import {testExecutionOf} from '../../formats/test-execution.ts';
 import {blockTaskmap, tasksByNode} from '../../formats/taskmap.ts';
-import {outlineOf, readJobspec, type StoredJobspec} from '../../formats/stored-jobspec.ts';
+import {knownOutlineOf, readJobspec, type StoredJobspec} from '../../formats/stored-jobspec.ts';
 import type {LaunchSpec, OutputFiles} from '../../ports/process-host.ts';
 import {scriptsOf} from './perilog-scripts.ts';
 import type {JobRecord, StartMessage} from './messages.ts';
@@ -107,10 +107,11 @@ export function launchSpecOf(
 	};
 }
 
-/** Where no process is made, nothing needs an environment or files, and the outline is at hand. */
+/** Where no process is made, nothing needs an environment or files: an outline that is at hand, as at the root, will do. */
 function launchedOf(stored: StoredJobspec): Jobspec {
-	const outline = outlineOf(stored);
-	return parseJobspec(testExecutionOf(outline.attributes.system) === null ? readJobspec(stored) : outline);
+	const outline = knownOutlineOf(stored);
+	const suffices = outline !== undefined && testExecutionOf(outline.attributes.system) !== null;
+	return parseJobspec(suffices ? outline : readJobspec(stored));
 }
 
 function limitsOf(

@@ -110,7 +110,7 @@ test('a spec says what to run, where, for how long, and all that is needed to re
 	t.deepEqual(JSON.parse(spec.record), {...message, id: '1234'});
 });
 
-test('a job without processes is given neither environment nor files, and can be registered again with both', t => {
+test('a job without processes is launched from its outline, and can be registered again with environment and files', t => {
 	const exec = {test: {run_duration: 1}};
 	const environment = {A: '1'};
 	const asked = startMessageOf({environment, systemAttributes: {exec, files: {script: {data: 'x'}}}});
@@ -120,6 +120,15 @@ test('a job without processes is given neither environment nor files, and can be
 	t.false('A' in spec.env);
 	t.is(spec.carried, undefined);
 	t.deepEqual(JSON.parse(spec.record), {...message, id: '1234'});
+});
+
+test('what another rank sent is checked before anything is made of it', t => {
+	const {jobspec, ...message} = startMessageOf({environment: {A: '1'}});
+	const launch = (text: string) =>
+		launchSpecOf({...message, jobspec: {json: text}}, {rank: 0, uri: 'local:///x', killTimeoutMs: 5000});
+	t.is(launch(JSON.stringify(jobspec)).env['A'], '1');
+	for (const text of ['{}', 'null', '{"attributes":{}}', '{'])
+		t.throws(() => launch(text), {code: 'EINVAL', message: /jobspec/});
 });
 
 test('a rank without a part of the job gets no task', t => {
