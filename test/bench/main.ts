@@ -147,7 +147,7 @@ const PARTS: Readonly<Record<string, () => Promise<void>>> = {
 	...TREE_PARTS,
 };
 
-// A job carries the environment of who submits it: npm's own variables, half as much again, are no user's.
+// A job carries the environment of who submits it: the thirty that npm adds are no user's.
 for (const name of Object.keys(process.env)) if (name.startsWith('npm_')) delete process.env[name];
 
 const chosen = process.argv.slice(2);

@@ -61,8 +61,7 @@ export async function keepOutput(keeping: OutputKeeping): Promise<PartOutput> {
 					await sendRow(keeping, row);
 				}
 			}
-			if (hash !== null && bytes > 0)
-				outputs.push({task, stream, bytes, chunks: chunk, sha256: hash.digest('hex')});
+			if (hash !== null) outputs.push({task, stream, bytes, chunks: chunk, sha256: hash.digest('hex')});
 		}
 	}
 	return {outputs, chunks: held, eventlog: await readEventlog(keeping)};
