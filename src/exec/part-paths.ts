@@ -91,9 +91,9 @@ export function shellLogPath({rundir, rank}: RankSite): string {
 	return `${rundir}/shell-${rank}.log`;
 }
 
-/** The abstract unix socket that keeps the shell single; the kernel releases it with its holder. */
-export function lockName({instance, rank}: RankSite): string {
-	return `\0coppice-shell-${instance}-${rank}`;
+/** The lock that keeps the shell single. */
+export function shellLockName({instance, rank}: RankSite): string {
+	return `coppice-shell-${instance}-${rank}`;
 }
 
 /** The part that a name in a rank's directory or cgroup stands for, or undefined. */

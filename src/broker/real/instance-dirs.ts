@@ -24,7 +24,7 @@ import {checkSite, type ClusterSite} from '../cluster-site.ts';
 import {decideRanks, type RankFound} from '../rank-decision.ts';
 import {decideStart, type StateDirFound} from '../start-decision.ts';
 import {entriesOf, livingOf, readStartRecord, scanKnown, unfinishedOfRank} from './instance-scan.ts';
-import {takeLock} from './kernel-lock.ts';
+import {takeLock} from '../../ports/real/kernel-lock.ts';
 import {makeDirectory, readSmallFile, replaceSmallFile} from './small-file.ts';
 
 export interface PrepareOptions {

@@ -31,7 +31,7 @@ import {
 	type RankRecord,
 } from '../instance.ts';
 import type {KnownInstance, LivingProcess, UnfinishedPart} from '../start-decision.ts';
-import {lockHolder} from './kernel-lock.ts';
+import {lockHolder} from '../../ports/real/kernel-lock.ts';
 import {bootId, isNamedAlive, readPidFile} from './pid-file.ts';
 import {readSmallFile} from './small-file.ts';
 

@@ -16,7 +16,7 @@ import {
 } from '../daemon-protocol.ts';
 import type {DaemonContact} from '../running-broker.ts';
 import {readStartRecord} from './instance-scan.ts';
-import {lockHolder, takeLock} from './kernel-lock.ts';
+import {lockHolder, takeLock} from '../../ports/real/kernel-lock.ts';
 import {connectLines, type LineConnection} from './line-connection.ts';
 import {pause, settlesWithin} from './pause.ts';
 import {isNamedAlive, ownName, readPidFile, type ProcessName} from './pid-file.ts';

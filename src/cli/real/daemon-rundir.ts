@@ -3,7 +3,7 @@ import {lstat, readlink, rename, rm, rmdir, symlink, unlink} from 'node:fs/promi
 import {dirname} from 'node:path';
 import {shellLockName, type StartRecord} from '../../broker/daemon-protocol.ts';
 import {localSocketPath, type InstanceInfo} from '../../broker/instance.ts';
-import {lockHolder} from '../../broker/real/kernel-lock.ts';
+import {lockHolder} from '../../ports/real/kernel-lock.ts';
 import {makeDirectory} from '../../broker/real/small-file.ts';
 import {pause} from '../../broker/real/pause.ts';
 import {rankCgroup} from '../../exec/part-paths.ts';

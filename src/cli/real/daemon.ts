@@ -22,7 +22,7 @@ import {
 	type ToDaemon,
 } from '../../broker/daemon-protocol.ts';
 import {readStartRecord} from '../../broker/real/instance-scan.ts';
-import {lockHolder, takeLock} from '../../broker/real/kernel-lock.ts';
+import {lockHolder, takeLock} from '../../ports/real/kernel-lock.ts';
 import {LineConnection} from '../../broker/real/line-connection.ts';
 import {
 	asName,

@@ -21,7 +21,7 @@ import {isCluster} from '../../broker/bootstrap.ts';
 import {placeOf, type BrokerConfig} from '../../broker/config.ts';
 import {defaultLink, localUri, rankHostname, type InstanceInfo} from '../../broker/instance.ts';
 import {withPreparedInstance, type PreparedInstance} from '../../broker/real/instance-dirs.ts';
-import {lockHolder} from '../../broker/real/kernel-lock.ts';
+import {lockHolder} from '../../ports/real/kernel-lock.ts';
 import type {LineConnection} from '../../broker/real/line-connection.ts';
 import {pause, settlesWithin} from '../../broker/real/pause.ts';
 import {absoluteConf, readConfig} from '../../broker/real/read-config.ts';

@@ -4,18 +4,18 @@
  */
 
 import {mkdirSync, rmSync, writeFileSync} from 'node:fs';
-import {createServer, type Server} from 'node:net';
 import {asSystemError} from '../../formats/errno.ts';
 import {
 	checkSite,
 	eventsPath,
-	lockName,
 	rankCgroup,
 	rankDir,
+	shellLockName,
 	shellPidPath,
 	type RankSite,
 } from '../part-paths.ts';
 import {joinCgroup, makeCgroup, removeCgroup} from './cgroup.ts';
+import {type KernelLock, takeLock} from '../../ports/real/kernel-lock.ts';
 import {SystemClock} from '../../ports/real/system-clock.ts';
 import {startTicksOf} from './proc.ts';
 import {JobShell} from './shell.ts';
@@ -32,26 +32,14 @@ process.title = `coppice-shell ${site.rank}`;
 for (const name of ['SIGHUP', 'SIGINT', 'SIGTERM', 'SIGPIPE'] as const) process.on(name, () => undefined);
 
 const clock = new SystemClock();
-takeLock()
-	.then(lock => (lock === undefined ? undefined : run(lock)))
+takeLock(shellLockName(site))
+	.then(lock => (lock === null ? undefined : run(lock))) // Another one is at it.
 	.catch((error: unknown) => {
 		log(error instanceof Error ? (error.stack ?? error.message) : String(error));
 		process.exit(1);
 	});
 
-/** The lock that keeps the shell single, or undefined when another one holds it. */
-async function takeLock(): Promise<Server | undefined> {
-	const server = createServer(socket => socket.destroy());
-	return new Promise((resolve, reject) => {
-		server.once('error', (error: NodeJS.ErrnoException) => {
-			if (error.code === 'EADDRINUSE') resolve(undefined);
-			else reject(asSystemError(error, 'EIO', 'take the lock of the job shell'));
-		});
-		server.listen(lockName(site), () => resolve(server));
-	});
-}
-
-async function run(held: Server): Promise<void> {
+async function run(held: KernelLock): Promise<void> {
 	mkdirSync(rankDir(site), {recursive: true, mode: 0o700});
 	mkdirSync(site.rundir, {recursive: true, mode: 0o700});
 	enterCgroup();
@@ -80,7 +68,7 @@ function enterCgroup(): void {
 }
 
 /** Removes the rank's cgroups, once the launcher is gone too; only then the next shell may take the lock. */
-function leave(triesLeft: number, held: Server): void {
+function leave(triesLeft: number, held: KernelLock): void {
 	try {
 		if (site.cgroupBase !== '') joinCgroup(site.cgroupBase, process.pid);
 		if (site.cgroupBase !== '' && !removeCgroup(rankCgroup(site)) && triesLeft > 0) {
@@ -91,7 +79,7 @@ function leave(triesLeft: number, held: Server): void {
 		// Where the base has controllers nothing may join it; an empty cgroup is left, and found again.
 		log(asSystemError(error).toString());
 	}
-	held.close();
+	void held.release();
 	process.exit(0);
 }
 

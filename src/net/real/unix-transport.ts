@@ -6,6 +6,7 @@ import {promises} from 'node:fs';
 import {connect, createServer, type Server, type Socket} from 'node:net';
 import {dirname} from 'node:path';
 import {asSystemError, SystemError} from '../../formats/errno.ts';
+import {takeLock} from '../../ports/real/kernel-lock.ts';
 import type {Link, Listener, Transport} from '../../ports/transport.ts';
 import {socketPathOf} from '../address.ts';
 import {SocketLink} from './socket-link.ts';
@@ -61,18 +62,14 @@ async function checkDirectory(path: string): Promise<void> {
 }
 
 /**
- * Two processes that find the same dead socket could each remove the other's new one: an abstract socket, which the
- * kernel releases with its holder, lets one of them through at a time.
+ * Two processes that find the same dead socket could each remove the other's new one: a lock lets one of them through
+ * at a time.
  */
 async function takeOver(server: Server, path: string): Promise<void> {
-	const lock = createServer();
 	const {createHash} = process.getBuiltinModule('node:crypto'); // Listeners need it, and short commands are none.
 	const name = createHash('sha256').update(path).digest('hex').slice(0, 32);
-	try {
-		await bind(lock, `\0coppice-listen-${name}`);
-	} catch (error) {
-		throw asSystemError(error, 'EADDRINUSE', `another process is about to listen at ${path}`);
-	}
+	const lock = await takeLock(`coppice-listen-${name}`);
+	if (lock === null) throw new SystemError('EADDRINUSE', `another process is about to listen at ${path}`);
 	try {
 		await removeDeadSocket(path);
 		await bind(server, path);
@@ -80,7 +77,7 @@ async function takeOver(server: Server, path: string): Promise<void> {
 		if (error instanceof SystemError) throw error;
 		throw asSystemError(error, 'EIO', `listening at ${path}`);
 	} finally {
-		await closeServer(lock);
+		await lock.release();
 	}
 }
 

@@ -28,7 +28,8 @@ import {asSystemError, SystemError} from '../../formats/errno.ts';
 import type {RawFile, Store, StoreDir} from '../../ports/store.ts';
 import {copyDirectory, linkFiles, syncDirectory} from './file-copies.ts';
 import {openLevel, repairLevel} from './level-store.ts';
-import {lockDirectory, type StoreLock} from './store-lock.ts';
+import type {KernelLock} from '../../ports/real/kernel-lock.ts';
+import {lockDirectory} from './store-lock.ts';
 
 const COPIES_MAX = 2;
 const COPY_ATTEMPTS_MAX = 3;
@@ -40,7 +41,7 @@ export class LevelStoreDir implements StoreDir {
 	readonly path: string;
 	readonly #database: string;
 	readonly #copies: string;
-	#lock: StoreLock | null = null;
+	#lock: KernelLock | null = null;
 	#head: FileHandle | null = null;
 	#privateCount = 0;
 

@@ -18,7 +18,7 @@ import {
 	type PreparedInstance,
 	type PrepareOptions,
 } from '../../../src/broker/real/instance-dirs.ts';
-import {takeLock} from '../../../src/broker/real/kernel-lock.ts';
+import {takeLock} from '../../../src/ports/real/kernel-lock.ts';
 
 async function fixture(t: ExecutionContext) {
 	const root = await mkdtemp(join(tmpdir(), 'coppice-dirs-'));

@@ -8,6 +8,7 @@ import {tmpdir} from 'node:os';
 import {join} from 'node:path';
 import test, {type ExecutionContext} from 'ava';
 import {UnixTransport} from '../../../src/net/real/unix-transport.ts';
+import {takeLock} from '../../../src/ports/real/kernel-lock.ts';
 import type {Link} from '../../../src/ports/transport.ts';
 import {until} from '../clocks.ts';
 import {frameOf, pair, record, transportContract, type TransportFixture} from '../transport-contract.ts';
@@ -76,9 +77,8 @@ test.serial('while one process takes a dead socket over, another one is refused'
 	const path = `${directoryOf(t)}/socket`;
 	await leaveDeadSocket(path);
 	const name = createHash('sha256').update(path).digest('hex').slice(0, 32);
-	const lock = createServer();
-	await new Promise<void>(resolve => lock.listen(`\0coppice-listen-${name}`, resolve));
-	t.teardown(() => lock.close());
+	const lock = await takeLock(`coppice-listen-${name}`);
+	t.teardown(() => lock!.release());
 	await t.throwsAsync(serve(t, path), {code: 'EADDRINUSE', message: /another process is about to listen/});
 });
 
