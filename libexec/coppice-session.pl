@@ -49,13 +49,6 @@ sub reap_orphans {
 	return $status;
 }
 
-# The mark by which the job's processes are found. One that its submitter had is that of another job.
-sub mark {
-	my ($launch, $rank) = @_;
-	delete $ENV{COPPICE_PART};
-	$ENV{COPPICE_PART} = "$rank/" . unit() if $launch->{cgroup} eq '';
-}
-
 # Where output of the task may still be open: what its cgroup lists; without cgroup, any process of this user.
 sub pids_of_payload {
 	my ($launch) = @_;

@@ -35,7 +35,8 @@ export class Launcher {
 		this.#child = spawn('perl', [LAUNCHER_PATH, options.dir, options.eventsPath, options.cgroup], {
 			stdio: ['pipe', 'pipe', 'inherit'],
 			detached: true,
-			env: {PATH: process.env.PATH ?? '/usr/bin:/bin', LC_ALL: 'C'},
+			// Bound now, what is called from libraries is not looked up by each fork, in pages that it first has to copy.
+			env: {PATH: process.env.PATH ?? '/usr/bin:/bin', LC_ALL: 'C', LD_BIND_NOW: '1'},
 			cwd: '/',
 		});
 		this.#child.once('error', error => this.#end(error.message));

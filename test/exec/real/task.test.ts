@@ -43,7 +43,14 @@ eachTracking(
 		mkdirSync(`${site.dir}/with space`);
 		const spec = specOf(1n, script, {
 			cwd: `${site.dir}/with space`,
-			env: {PATH: '/usr/bin:/bin', ODD: 'a=b c\n"d"', EMPTY: ''},
+			env: {
+				PATH: '/usr/bin:/bin',
+				ODD: 'a=b c\n"d"',
+				EMPTY: '',
+				// Of a job that submitted this one.
+				COPPICE_TASK_RANK: '77',
+				COPPICE_PART: 'other.0/1.1',
+			},
 			tasks: [3, 9],
 		});
 		await run(site, life, spec);
